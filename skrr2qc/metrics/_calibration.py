@@ -1,0 +1,86 @@
+"""Calibration of label scores."""
+
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ._inputs import Matrix, warn_undefined
+from ._ranking import checked_pair, contains
+from ._topk import row_blocks
+
+
+def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15) -> float:
+    """Expected calibration error of all n L label scores, read as probabilities.
+
+    Entries are sorted into equal bins of [0, 1]; the error is the mean over entries of the
+    distance between the mean score and the share of true labels of their bin (Eq. 5 of [1]_).
+
+    Parameters
+    ----------
+    Y_true : ndarray or CSR of shape (n, L), {0, 1}
+        True labels.
+    scores : ndarray or CSR of shape (n, L), in [0, 1]
+        In CSR, entries that are not stored count as probability 0.
+    n_bins : int, default=15
+        Number of bins, at least 1. A bin includes its lower edge; the last one includes 1.
+
+    Returns
+    -------
+    error : float in [0, 1]
+        nan with a RuntimeWarning if there are no entries.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes differ, `Y_true` holds other values than 0 and 1, `scores` leave [0, 1] or
+        contain NaN, or `n_bins` is not a positive integer.
+
+    Notes
+    -----
+    With many labels almost all entries are true negatives near 0, which make the error small.
+    Compare models on the same labels only.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun and Weinberger. On Calibration of Modern Neural Networks. ICML 2017;
+       there with one predicted class per sample.
+
+    Examples
+    --------
+    >>> from skrr2qc.metrics import expected_calibration_error
+    >>> round(expected_calibration_error([[1, 0], [0, 0]], [[0.5, 0.1], [0.5, 0.1]]), 3)
+    0.05
+    """
+    if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
+        raise ValueError(f"`n_bins` must be an integer >= 1, got {n_bins!r}.")
+    Y, scores = checked_pair(Y_true, scores)
+    values = scores.data if sparse.issparse(scores) else scores
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(
+            f"`scores` must be probabilities in [0, 1], got values between {values.min()} and "
+            f"{values.max()}. Apply a sigmoid to logits first."
+        )
+    n_entries = Y.shape[0] * Y.shape[1]
+    if n_entries == 0:
+        return warn_undefined("expected_calibration_error", "there are no entries")
+    if sparse.issparse(scores):
+        rows = np.repeat(np.arange(Y.shape[0]), np.diff(scores.indptr))
+        confidence, n_true = _bin_sums(scores.data, contains(Y, rows, scores.indices), int(n_bins))
+        n_true[0] += Y.nnz - n_true.sum()  # true labels that were not retrieved
+    else:
+        confidence, n_true = np.zeros((2, int(n_bins)))
+        for part in row_blocks(*scores.shape):
+            sums = _bin_sums(scores[part].ravel(), Y[part].toarray().ravel(), int(n_bins))
+            confidence, n_true = confidence + sums[0], n_true + sums[1]
+    return float(np.sum(np.abs(confidence - n_true)) / n_entries)
+
+
+def _bin_sums(scores: NDArray, truth: NDArray, n_bins: int) -> tuple[NDArray, NDArray]:
+    """Sum of scores and number of true labels in each bin."""
+    bins = np.minimum((scores * n_bins).astype(np.int64), n_bins - 1)
+    return (
+        np.bincount(bins, weights=scores, minlength=n_bins),
+        np.bincount(bins, weights=truth, minlength=n_bins),
+    )
