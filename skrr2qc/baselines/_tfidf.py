@@ -1,0 +1,378 @@
+"""TF-IDF features and one linear model per label: the baseline that every method has to beat."""
+
+import re
+from itertools import chain, pairwise
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion
+from sklearn.svm import LinearSVC
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._thresholds import best_global_threshold
+from .._validation import check_choice, check_label_matrix, check_number, check_texts
+from ..metrics import ndcg_at_k, precision_at_k
+
+# LaTeX commands, numbers such as 3.14 or 1/2, words, and single signs (operators carry meaning).
+TOKEN_PATTERN = r"\\[a-zA-Z]+|\d+(?:[.,/:]\d+)*|[^\W\d_]+|[^\w\s]"
+
+# Han, kana and Hangul, with their extensions and compatibility forms.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+_CJK_CHARACTER = re.compile(f"[{_CJK}]")
+_OTHER_WORD = re.compile(rf"[^\W\d_{_CJK}]{{2,}}")
+
+# The logistic loss needs a weak penalty: with C of order 1 rare labels stay untrained.
+C_GRIDS = {"squared_hinge": (0.3, 1.0, 3.0), "log_loss": (10.0, 100.0, 1000.0)}
+
+_MIN_GAIN = 0.005  # of held-out quality, to leave the middle of the grid: less is noise
+_LIBLINEAR_TOL = 0.1  # liblinear's own default; tighter ones cost time and change no ranking
+_PRUNING = 0.002  # weights below this share of their label's norm are dropped
+_LABELS_PER_TASK = 32  # handing the features to a process costs as much as a label
+_MAX_HELD_OUT = 5_000  # rows: enough for one C, one threshold and two calibration numbers
+_MAX_CALIBRATION_PAIRS = 2_000_000
+_BLOCK_ENTRIES = 4_000_000  # scores computed at a time while predicting
+
+
+class TfidfLinearClassifier(ClassifierMixin, BaseEstimator):
+    """One-vs-rest linear classifier on TF-IDF of words and characters.
+
+    Parameters
+    ----------
+    analyzer : {"auto", "word", "char"} or vectorizer, default="auto"
+        "word": word 1-2-grams, LaTeX commands and numbers kept whole, beside character
+        3-5-grams within word boundaries. "char": character 1-3-grams, for text without blanks
+        between words. "auto": "char" where the training texts hold more Chinese, Japanese or
+        Korean characters than words of other scripts. Or any unfitted scikit-learn transformer
+        from texts to non-negative features.
+    loss : {"squared_hinge", "log_loss"}, default="squared_hinge"
+        Linear support vector machine or logistic regression, both by liblinear.
+    C : float or "auto", default="auto"
+        Inverse strength of the l2 penalty, > 0. "auto" takes the value of a grid of three that
+        maximises the mean of P@1 and nDCG@5 on held-out rows; the middle one unless another
+        is better by half a point.
+    validation_fraction : float, default=0.2
+        Share of the training rows, in (0, 1), held out (5,000 at most) to choose `C` and the
+        threshold and to calibrate. The final model is trained on all rows.
+    max_features : int, default=200000
+        Upper bound on each of the vocabularies of words and of character n-grams.
+    n_jobs : int, default=None
+        Processes over labels; None means 1 unless in a joblib context, -1 all processors.
+    random_state : int, RandomState or None, default=None
+        Chooses the held-out rows and the order of liblinear's updates.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (L,)
+        Label columns 0..L-1.
+    C_ : float
+        Penalty in use.
+    coef_ : csr_matrix of shape (L, n_features), float32
+        Pruned weights; empty rows for labels without examples or in every training text.
+    intercept_ : ndarray of shape (L,), float32
+    calibration_ : tuple of two floats
+        Slope and intercept of the sigmoid shared by all labels.
+    threshold_ : float
+        Probability above which `predict` accepts a label.
+    vectorizer_ : transformer
+        Fitted on all training texts.
+
+    See Also
+    --------
+    skrr2qc.RetrievalRerankClassifier : The method of this package.
+
+    Notes
+    -----
+    A label without training examples would get the constant score -1, which outranks labels
+    that were learned and rejected with more confidence. Such labels score below everything
+    that a learned label can reach, and labels found in every text above it.
+
+    Weights below 0.2 % of their label's norm are dropped, an idea of [2]_: about one in twenty
+    remains, so that memory follows the examples rather than labels times features.
+
+    References
+    ----------
+    .. [1] R.-E. Fan, K.-W. Chang, C.-J. Hsieh, X.-R. Wang, C.-J. Lin. LIBLINEAR: a library for
+       large linear classification. JMLR 9, 2008.
+    .. [2] R. Babbar, B. Schoelkopf. DiSMEC: distributed sparse machines for extreme multi-label
+       classification. WSDM, 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrr2qc.baselines import TfidfLinearClassifier
+    >>> X = ["area of a circle", "area of a square", "roots of an equation"] * 5
+    >>> Y = np.array([[1, 0], [1, 0], [0, 1]] * 5)
+    >>> classifier = TfidfLinearClassifier(random_state=0).fit(X, Y)
+    >>> classifier.predict(["circle and square", "one equation"])
+    array([[1, 0],
+           [0, 1]])
+    """
+
+    def __init__(
+        self,
+        *,
+        analyzer="auto",
+        loss="squared_hinge",
+        C="auto",
+        validation_fraction=0.2,
+        max_features=200_000,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.analyzer = analyzer
+        self.loss = loss
+        self.C = C
+        self.validation_fraction = validation_fraction
+        self.max_features = max_features
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Fit vectorizer, penalty, threshold and one linear model per label.
+
+        Parameters
+        ----------
+        X : sequence of n str
+            Texts.
+        y : array-like or sparse matrix of shape (n, L), {0, 1}
+            Indicator of the labels of each text.
+
+        Returns
+        -------
+        self : TfidfLinearClassifier
+
+        Raises
+        ------
+        TypeError
+            If `X` is no sequence of str, or `C` is neither a number nor "auto".
+        ValueError
+            If shapes do not agree, a parameter is out of range, or no text holds a character.
+        """
+        X = check_texts(X)
+        Y = check_label_matrix(y, n_samples=len(X), name="y")
+        self._check_parameters()
+        rng = check_random_state(self.random_state)
+        order, seed = rng.permutation(len(X)), int(rng.randint(np.iinfo(np.int32).max))
+        self.vectorizer_ = self._make_vectorizer(X)
+        features = self._fit_vectorizer(X)
+        self.classes_ = np.arange(Y.shape[1])
+        held_out, rest = np.split(order, [self._n_held_out(len(X))])
+        best = self._choose_C(features[rest], Y[rest], features[held_out], Y[held_out], seed)
+        self.C_, held_out_scores = best
+        self.coef_, self.intercept_ = self._fit_labels(features, Y, self.C_, seed)
+        if held_out_scores is None:  # one row: nothing can be held out
+            held_out = order
+            held_out_scores = _linear_scores(features, self.coef_.T, self.intercept_)
+        Y = Y[held_out]
+        self.calibration_ = _fit_sigmoid(Y, held_out_scores)
+        self.threshold_ = best_global_threshold(Y, self._calibrate(held_out_scores))
+        return self
+
+    def decision_function(self, X):
+        """Signed distances to the separating planes, comparable within a row.
+
+        Parameters
+        ----------
+        X : sequence of n str
+            Texts.
+
+        Returns
+        -------
+        scores : ndarray of shape (n, L), float32
+        """
+        check_is_fitted(self)
+        X = check_texts(X)
+        n_labels = len(self.classes_)
+        weights = self.coef_.T.tocsr()  # once: scipy would convert it for every block
+        scores = np.empty((len(X), n_labels), dtype=np.float32)
+        n_rows = max(1, _BLOCK_ENTRIES // n_labels)
+        for start in range(0, len(X), n_rows):
+            features = self.vectorizer_.transform(X[start : start + n_rows])
+            scores[start : start + n_rows] = _linear_scores(features, weights, self.intercept_)
+        return scores
+
+    def predict_proba(self, X):
+        """Probabilities of the labels: one sigmoid of the decision function for all labels.
+
+        Parameters
+        ----------
+        X : sequence of n str
+            Texts.
+
+        Returns
+        -------
+        scores : ndarray of shape (n, L), float32, in [0, 1]
+        """
+        return self._calibrate(self.decision_function(X))
+
+    def predict(self, X):
+        """Labels whose probability exceeds the threshold chosen on held-out rows.
+
+        Parameters
+        ----------
+        X : sequence of n str
+            Texts.
+
+        Returns
+        -------
+        Y : ndarray of shape (n, L), {0, 1}
+            Rows may be empty.
+        """
+        return (self.predict_proba(X) > self.threshold_).astype(np.int64)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.two_d_labels = True
+        tags.target_tags.one_d_labels = False
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _check_parameters(self):
+        if not hasattr(self.analyzer, "fit"):
+            check_choice(self.analyzer, "analyzer", ("auto", "word", "char"))
+        check_choice(self.loss, "loss", C_GRIDS)
+        if self.C != "auto":
+            check_number(self.C, "C", above=0)
+        check_number(self.validation_fraction, "validation_fraction", above=0)
+        if self.validation_fraction >= 1:
+            raise ValueError(
+                f"`validation_fraction` == {self.validation_fraction}, must be < 1: "
+                "some rows have to remain for training."
+            )
+        check_number(self.max_features, "max_features", minimum=1, integer=True)
+
+    def _make_vectorizer(self, texts):
+        if hasattr(self.analyzer, "fit"):
+            return clone(self.analyzer)
+        shared = {"sublinear_tf": True, "max_features": self.max_features, "dtype": np.float32}
+        if self.analyzer == "char" or (self.analyzer == "auto" and _is_mostly_cjk(texts)):
+            return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), **shared)
+        words = TfidfVectorizer(token_pattern=TOKEN_PATTERN, ngram_range=(1, 2), **shared)
+        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
+        return FeatureUnion([("words", words), ("characters", characters)])
+
+    def _fit_vectorizer(self, texts):
+        if not any(text.strip() for text in texts):
+            raise ValueError(
+                f"`X` must hold at least one text that is not blank, got {len(texts)} blank ones. "
+                "Check how the texts were read."
+            )
+        features = self.vectorizer_.fit_transform(texts)
+        return sp.csr_matrix(features, dtype=np.float64)  # what liblinear computes in
+
+    def _n_held_out(self, n_samples):
+        wanted = round(self.validation_fraction * n_samples)
+        return min(max(wanted, 1), _MAX_HELD_OUT, n_samples - 1)
+
+    def _choose_C(self, features, Y, held_out_features, held_out_Y, seed):
+        """Best penalty and the held-out scores of its model, None where no row is held out."""
+        grid = C_GRIDS[self.loss] if self.C == "auto" else (self.C,)
+        middle = grid[len(grid) // 2]
+        if held_out_features.shape[0] == 0:
+            return float(middle), None
+        best, best_quality = None, -np.inf
+        for C in grid:
+            coef, intercept = self._fit_labels(features, Y, C, seed)
+            scores = _linear_scores(held_out_features, coef.T, intercept)
+            quality = _ranking_quality(held_out_Y, scores) + _MIN_GAIN * (middle == C)
+            if best is None or quality > best_quality:
+                best, best_quality = (float(C), scores), quality
+        return best
+
+    def _fit_labels(self, features, Y, C, seed):
+        """Pruned weights (L, n_features) and intercepts (L,) of all labels."""
+        columns = Y.tocsc()
+        n_samples, n_labels = Y.shape
+        counts = np.diff(columns.indptr)
+        learnable = np.flatnonzero((counts > 0) & (counts < n_samples))
+        # No threads: they would share liblinear's one random generator and not be reproducible.
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="processes")
+        chunks = np.array_split(learnable, max(1, len(learnable) // _LABELS_PER_TASK))
+        linear = self._make_linear(C, seed)
+        fitted = parallel(delayed(_fit_some)(features, columns[:, c], linear) for c in chunks)
+        empty = sp.csr_matrix((1, features.shape[1]), dtype=np.float32)
+        rows = [empty] * n_labels
+        intercept = np.zeros(n_labels, dtype=np.float32)
+        for label, (weights, bias) in zip(learnable, chain.from_iterable(fitted), strict=True):
+            rows[label], intercept[label] = weights, bias
+        coef = sp.vstack(rows, format="csr")
+        lowest, highest = _score_bounds(features, coef[learnable], intercept[learnable])
+        intercept[counts == 0] = lowest - 1
+        intercept[counts == n_samples] = highest + 1
+        return coef, intercept
+
+    def _make_linear(self, C, seed):
+        if self.loss == "squared_hinge":
+            return LinearSVC(C=C, tol=_LIBLINEAR_TOL, dual=True, random_state=seed)
+        return LogisticRegression(
+            C=C, tol=_LIBLINEAR_TOL, dual=True, solver="liblinear", random_state=seed
+        )
+
+    def _calibrate(self, scores):
+        slope, intercept = self.calibration_
+        return expit(np.float32(slope) * scores + np.float32(intercept))
+
+
+def _is_mostly_cjk(texts):
+    """Whether CJK characters, each about a word, outnumber the words of other scripts."""
+    n_cjk = sum(len(_CJK_CHARACTER.findall(text)) for text in texts)
+    n_other = sum(len(_OTHER_WORD.findall(text)) for text in texts)
+    return n_cjk > n_other
+
+
+def _fit_some(features, columns, linear):
+    """Pruned weights (1, n_features) and intercept of each column of targets."""
+    fitted = []
+    for start, stop in pairwise(columns.indptr):
+        is_positive = np.zeros(features.shape[0], dtype=np.int8)
+        is_positive[columns.indices[start:stop]] = 1
+        linear.fit(features, is_positive)
+        weights = linear.coef_[0]
+        weights[np.abs(weights) < _PRUNING * np.linalg.norm(weights)] = 0.0
+        fitted.append((sp.csr_matrix(weights[None], dtype=np.float32), linear.intercept_[0]))
+    return fitted
+
+
+def _linear_scores(features, weights, intercept):
+    features = sp.csr_matrix(features, dtype=np.float32)
+    return (features @ weights).toarray() + intercept
+
+
+def _ranking_quality(Y, scores):
+    """Mean of P@1 and nDCG@5 over the texts that have a label."""
+    has_label = np.diff(Y.indptr) > 0
+    if not has_label.any():
+        return 0.0
+    Y, scores = Y[has_label], scores[has_label]
+    return (precision_at_k(Y, scores, 1) + ndcg_at_k(Y, scores, min(5, Y.shape[1]))) / 2
+
+
+def _score_bounds(features, coef, intercept):
+    """Lowest and highest score that texts with features of this norm can get."""
+    if coef.shape[0] == 0:
+        return 0.0, 0.0
+    text_norm = np.sqrt(features.multiply(features).sum(axis=1).max())
+    reach = text_norm * np.sqrt(np.asarray(coef.multiply(coef).sum(axis=1)).ravel())
+    return float((intercept - reach).min()), float((intercept + reach).max())
+
+
+def _fit_sigmoid(Y, scores):
+    """Slope and intercept of one sigmoid from scores to label frequencies (Platt scaling)."""
+    n_rows = max(1, _MAX_CALIBRATION_PAIRS // Y.shape[1])
+    is_learned = np.ptp(scores, axis=0) > 0  # a constant far off would flatten the sigmoid
+    targets = Y[:n_rows][:, is_learned].toarray().ravel()
+    if targets.size == 0 or targets.min() == targets.max():
+        return 1.0, 0.0
+    learned_scores = scores[:n_rows, is_learned].reshape(-1, 1)
+    model = LogisticRegression(C=np.inf).fit(learned_scores, targets)
+    slope = float(model.coef_[0, 0])
+    return (slope, float(model.intercept_[0])) if slope > 0 else (1.0, 0.0)

@@ -1,0 +1,290 @@
+"""TfidfLinearClassifier: rankings, absent labels, languages, choices made on held-out rows."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.svm import LinearSVC
+
+from skrr2qc.baselines import TfidfLinearClassifier
+from skrr2qc.baselines import _tfidf as implementation
+
+TOPICS = ["circle radius area", "triangle angle side", "root equation solve", "mean median sample"]
+N_TOPICS = len(TOPICS)
+FILLER = ["given", "find", "the", "of", "which", "number", "page", "is"]
+
+
+def make_texts(n_samples, seed):
+    """Texts on one or two topics: words of the topics among filler words."""
+    rng = np.random.default_rng(seed)
+    Y = np.zeros((n_samples, N_TOPICS), dtype=int)
+    texts = []
+    for row in Y:
+        row[rng.choice(N_TOPICS, size=rng.integers(1, 3), replace=False)] = 1
+        words = [rng.choice(TOPICS[topic].split()) for topic in np.flatnonzero(row)]
+        texts.append(" ".join(rng.permutation([*words, *rng.choice(FILLER, size=4)])))
+    return texts, Y
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_texts(200, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return TfidfLinearClassifier(random_state=0).fit(*data)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "log_loss"])
+def test_learns_topics(data, loss):
+    classifier = TfidfLinearClassifier(loss=loss, random_state=0).fit(*data)
+    X, Y = make_texts(100, seed=1)
+    first = classifier.predict_proba(X).argmax(axis=1)
+    assert Y[np.arange(len(X)), first].mean() == 1.0
+    assert f1_score(Y, classifier.predict(X), average="micro") > 0.97
+    assert classifier.C_ in implementation.C_GRIDS[loss]
+
+
+def test_equals_one_linear_svc_per_label(data, monkeypatch):
+    """With nothing pruned, the scores are those of scikit-learn's own one-vs-rest."""
+    monkeypatch.setattr(implementation, "_PRUNING", 0.0)
+    monkeypatch.setattr(implementation, "_LIBLINEAR_TOL", 1e-8)
+    X, Y = data
+    vectorizer = TfidfVectorizer()
+    classifier = TfidfLinearClassifier(analyzer=vectorizer, C=0.7, random_state=0).fit(X, Y)
+    features = vectorizer.fit_transform(X)
+    expected = [
+        LinearSVC(C=0.7, tol=1e-8, max_iter=10_000).fit(features, y).decision_function(features)
+        for y in Y.T
+    ]
+    assert_allclose(classifier.decision_function(X), np.transpose(expected), atol=1e-4)
+
+
+def test_pruning_keeps_the_ranking(data, fitted, monkeypatch):
+    monkeypatch.setattr(implementation, "_PRUNING", 0.0)
+    full = TfidfLinearClassifier(random_state=0).fit(*data)
+    assert fitted.coef_.nnz < full.coef_.nnz
+    X, _ = make_texts(50, seed=2)
+    assert_allclose(fitted.decision_function(X), full.decision_function(X), atol=0.05)
+
+
+def test_probabilities_follow_one_increasing_curve(fitted):
+    X, _ = make_texts(50, seed=3)
+    scores, proba = fitted.decision_function(X).ravel(), fitted.predict_proba(X).ravel()
+    assert scores.dtype == proba.dtype == np.float32
+    assert 0 <= proba.min() < proba.max() <= 1
+    assert np.all(np.diff(proba[np.argsort(scores)]) >= 0)
+
+
+def test_probabilities_are_calibrated(data, fitted):
+    X, Y = make_texts(400, seed=4)
+    assert_allclose(fitted.predict_proba(X).mean(), Y.mean(), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("qualities", "best"),
+    [
+        ((0.9, 0.5, 0.2), 0),
+        ((0.2, 0.9, 0.5), 1),
+        ((0.2, 0.5, 0.9), 2),
+        ((0.504, 0.5, 0.504), 1),  # noise
+        ((0.504, 0.5, 0.506), 2),
+    ],
+)
+def test_penalty_of_the_best_held_out_ranking(data, monkeypatch, qualities, best):
+    answers, n_rows = iter(qualities), []
+
+    def quality(Y, scores):
+        n_rows.append(len(scores))
+        return next(answers)
+
+    monkeypatch.setattr(implementation, "_ranking_quality", quality)
+    classifier = TfidfLinearClassifier(validation_fraction=0.3, random_state=0).fit(*data)
+    grid = implementation.C_GRIDS["squared_hinge"]
+    assert grid[best] == classifier.C_
+    assert n_rows == [60, 60, 60]
+
+
+def test_ranking_quality_by_hand():
+    Y = sp.csr_matrix(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=np.float32))
+    scores = np.array([[0.9, 0.2, 0.1], [0.9, 0.2, 0.1], [0.9, 0.2, 0.1]])
+    p_at_1, ndcg = (1 + 0) / 2, (1 + 1 / np.log2(3)) / 2  # the third text has no label
+    assert_allclose(implementation._ranking_quality(Y, scores), (p_at_1 + ndcg) / 2)
+
+
+def test_predict_uses_the_threshold(fitted):
+    X, _ = make_texts(30, seed=5)
+    assert_array_equal(fitted.predict(X), fitted.predict_proba(X) > fitted.threshold_)
+    assert set(np.unique(fitted.predict(X))) == {0, 1}
+
+
+@pytest.mark.parametrize("C", [1.0, "auto"])
+def test_labels_without_examples_rank_last(data, C):
+    """A constant -1 used to outrank learned labels that were rejected with less than -1."""
+    X, Y = data
+    absent = np.zeros((len(X), 1), dtype=int)
+    classifier = TfidfLinearClassifier(C=C, random_state=0)
+    classifier.fit(X, np.hstack([absent, Y, absent]))
+    scores = classifier.decision_function([*X, "", "unheard-of words only", "circle " * 50])
+    assert scores[:, 1:-1].min() < -1
+    assert scores[:, [0, -1]].max() < scores[:, 1:-1].min()
+    proba = classifier.predict_proba(X)
+    assert np.all(proba[:, [0, -1]].max(axis=1) < proba[:, 1:-1].min(axis=1))
+    assert classifier.predict(X)[:, [0, -1]].sum() == 0
+
+
+def test_labels_of_every_text_rank_first(data):
+    X, Y = data
+    always = np.ones((len(X), 1), dtype=int)
+    classifier = TfidfLinearClassifier(random_state=0).fit(X, np.hstack([Y, always]))
+    scores = classifier.decision_function([*X, ""])
+    assert scores[:, -1].min() > scores[:, :-1].max()
+    assert np.all(classifier.predict(X)[:, -1] == 1)
+
+
+def test_unseen_labels_do_not_bend_the_calibration(data, fitted):
+    """Held-out positives of labels unseen in training, far below all others, flattened it."""
+    X, Y = data
+    rare = np.zeros((len(X), 30), dtype=int)
+    rare[np.arange(30) * 6, np.arange(30)] = 1  # one example each, a fifth of them held out
+    classifier = TfidfLinearClassifier(C=fitted.C_, random_state=0).fit(X, np.hstack([Y, rare]))
+    assert classifier.calibration_[0] > 0.5 * fitted.calibration_[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_cjk"),
+    [
+        ("求函数的最小值", True),
+        (r"已知复数 $z=-1+2i$ 对应的点所在象限是 $\sqrt{2}$", True),
+        ("最小値を求めなさい", True),
+        ("다음 함수의 최솟값을 구하시오", True),
+        ("find the least value of a function", False),
+        ("what does the character 水 mean in this sentence", False),
+        ("12 + 30 = 42", False),
+        ("наименьшее значение функции", False),
+    ],
+)
+def test_cjk_switch(text, is_cjk):
+    assert implementation._is_mostly_cjk([text]) == is_cjk
+    vectorizer = TfidfLinearClassifier()._make_vectorizer([text])
+    assert (getattr(vectorizer, "analyzer", None) == "char") == is_cjk
+
+
+def test_learns_chinese_without_blanks():
+    X = ["求圆的面积", "求圆的周长", "解一元二次方程", "解方程组"] * 10
+    Y = np.array([[1, 0], [1, 0], [0, 1], [0, 1]] * 10)
+    classifier = TfidfLinearClassifier(random_state=0).fit(X, Y)
+    assert_array_equal(classifier.predict(["圆的直径是多少", "这个方程的解"]), np.eye(2, dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (r"\frac{1}{2} of 3.14", [r"\frac", "{", "1", "}", "{", "2", "}", "of", "3.14"]),
+        ("add 1,000 and 1/2.", ["add", "1,000", "and", "1/2", "."]),
+        ("x_1+y2", ["x", "1", "+", "y", "2"]),
+        (r"\Delta t", [r"\delta", "t"]),
+    ],
+)
+def test_tokens_keep_numbers_and_latex_whole(text, tokens):
+    words = TfidfLinearClassifier(analyzer="word")._make_vectorizer([text]).transformer_list[0][1]
+    assert words.set_params(ngram_range=(1, 1)).build_analyzer()(text) == tokens
+
+
+def test_any_vectorizer(data):
+    vectorizer = CountVectorizer(binary=True)
+    classifier = TfidfLinearClassifier(analyzer=vectorizer, random_state=0).fit(*data)
+    assert classifier.coef_.shape[1] == len(classifier.vectorizer_.vocabulary_)
+    assert not hasattr(vectorizer, "vocabulary_"), "the parameter must stay unfitted"
+
+
+def test_sparse_targets_equal_dense(data, fitted):
+    X, Y = data
+    for sparse in (sp.csr_matrix(Y), sp.csc_array(Y), sp.csr_matrix(Y, dtype=bool)):
+        classifier = clone(fitted).fit(X, sparse)
+        assert_array_equal(classifier.predict_proba(X), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize("params", [{}, {"n_jobs": 2}])
+def test_reproducible(data, fitted, params):
+    again = clone(fitted).set_params(**params).fit(*data)
+    assert_array_equal(again.predict_proba(data[0]), fitted.predict_proba(data[0]))
+    assert again.threshold_ == fitted.threshold_
+
+
+def test_prediction_in_blocks_changes_nothing(data, fitted, monkeypatch):
+    whole = fitted.decision_function(data[0])
+    monkeypatch.setattr(implementation, "_BLOCK_ENTRIES", 3 * N_TOPICS)
+    assert_allclose(fitted.decision_function(data[0]), whole, rtol=1e-6)
+
+
+def test_get_params_and_clone():
+    classifier = TfidfLinearClassifier(analyzer=TfidfVectorizer(), C=2.0, n_jobs=3)
+    classifier.set_params(analyzer__min_df=2)
+    copy = clone(classifier)
+    assert copy.get_params()["analyzer__min_df"] == 2
+    assert (copy.C, copy.n_jobs, copy.loss) == (2.0, 3, "squared_hinge")
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_very_few_texts(n_samples):
+    X, Y = ["area of a circle", "roots of an equation", "area"], np.array([[1, 0], [0, 1], [1, 0]])
+    classifier = TfidfLinearClassifier(random_state=0).fit(X[:n_samples], Y[:n_samples])
+    proba = classifier.predict_proba(X)
+    assert proba.shape == (3, 2)
+    assert np.isfinite(proba).all()
+    assert proba[0].argmax() == 0
+
+
+def test_odd_texts_and_rows_without_labels(data):
+    X, Y = data
+    X, Y = ["", "  ", "?!", "x" * 200_000, *X], np.vstack([np.zeros((4, N_TOPICS), int), Y])
+    classifier = TfidfLinearClassifier(C=1.0, random_state=0).fit(X, Y)
+    assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+def test_no_label_at_all(data):
+    X, Y = data
+    classifier = TfidfLinearClassifier(random_state=0).fit(X, np.zeros_like(Y))
+    assert classifier.predict(X).sum() == 0
+    assert len(np.unique(classifier.predict_proba(X))) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"analyzer": "words"}, ValueError, "`analyzer` must be one of"),
+        ({"loss": "hinge"}, ValueError, "`loss` must be one of"),
+        ({"C": 0.0}, ValueError, "`C` == 0.0, must be > 0"),
+        ({"C": "best"}, TypeError, "`C` must be a number"),
+        ({"validation_fraction": 1.0}, ValueError, "must be < 1"),
+        ({"validation_fraction": 0}, ValueError, "must be > 0"),
+        ({"max_features": 0}, ValueError, "must be >= 1"),
+    ],
+)
+def test_invalid_parameters(data, params, error, message):
+    with pytest.raises(error, match=message):
+        TfidfLinearClassifier(**params).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "message"),
+    [
+        ("one text", [[1]], TypeError, "sequence of texts"),
+        (["a", None], [[1], [0]], TypeError, "must hold only str"),
+        ([b"a"], [[1]], TypeError, "bytes"),
+        ([], np.zeros((0, 2)), ValueError, "empty"),
+        (["", " \n"], [[1], [0]], ValueError, "not blank, got 2"),
+        (["a", "b"], [[1]], ValueError, "expected 2 rows, got 1"),
+        (["a", "b"], [1, 0], ValueError, "indicator matrix"),
+        (["a", "b"], [[0.5], [0]], ValueError, "0.5"),
+        (["a", "b"], None, TypeError, "got None"),
+    ],
+)
+def test_bad_input(X, y, error, message):
+    with pytest.raises(error, match=message):
+        TfidfLinearClassifier().fit(X, y)
