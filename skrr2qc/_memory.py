@@ -1,0 +1,47 @@
+"""Fits remembered on disk by what goes into them."""
+
+import joblib
+from sklearn.base import clone
+from sklearn.utils.validation import check_memory
+
+from . import __version__
+
+
+def fit_cached(memory, estimator, X, Y, *, encoder=None):
+    """Fit a clone of an estimator, or fetch the fit of the same estimator on the same data.
+
+    Parameters
+    ----------
+    memory : None, str or joblib.Memory
+    estimator : estimator
+        Unfitted. With ``random_state=None`` it is never remembered: two fits would differ.
+    X, Y : texts and targets
+    encoder : FrozenEstimator, default=None
+        Given to a clone that has ``attach_encoder``; enters the key by its content, and is not
+        stored with the result.
+
+    Returns
+    -------
+    fitted : estimator
+    """
+    if memory is None or getattr(estimator, "random_state", 0) is None:
+        return _fit(clone(estimator), X, Y, None, encoder)
+    fingerprint = None if encoder is None else joblib.hash(encoder)
+    fit = check_memory(memory).cache(_fit_detached, ignore=["encoder"])
+    fitted = fit(clone(estimator), X, Y, (fingerprint, __version__), encoder)
+    if encoder is not None:
+        fitted.attach_encoder(encoder)
+    return fitted
+
+
+def _fit(estimator, X, Y, key, encoder):
+    if encoder is not None:
+        estimator.set_params(encoder=encoder)
+    return estimator.fit(X, Y)
+
+
+def _fit_detached(estimator, X, Y, key, encoder):
+    fitted = _fit(estimator, X, Y, key, encoder)
+    if encoder is not None:
+        fitted.detach_encoder()
+    return fitted

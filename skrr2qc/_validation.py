@@ -1,0 +1,224 @@
+"""Checks of texts, targets and label maps, shared by every estimator."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+
+_SHOWN = 3  # offending values quoted in a message
+
+
+def check_texts(X, name="X"):
+    """Return `X` as a list of strings, or say what else was found and where.
+
+    Parameters
+    ----------
+    X : sequence of str
+        List, tuple, one-dimensional object or string array, or pandas Series.
+    name : str, default="X"
+        How messages call the argument.
+
+    Returns
+    -------
+    texts : list of str
+
+    Raises
+    ------
+    TypeError
+        If `X` is one string, or no sequence, or holds something that is no string.
+    ValueError
+        If `X` is empty or has more than one dimension.
+    """
+    if isinstance(X, (str, bytes)):
+        raise TypeError(
+            f"`{name}` must be a sequence of texts, got one {type(X).__name__} {X[:40]!r}. "
+            f"Wrap it in a list: [{name}]."
+        )
+    if X is None or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"`{name}` must be a sequence of str (list, tuple, array, Series), "
+            f"got {type(X).__name__}. Materialise iterators with list({name})."
+        )
+    if sp.issparse(X) or getattr(X, "ndim", 1) != 1:
+        raise ValueError(
+            f"`{name}` must be a one-dimensional sequence of texts, got {type(X).__name__} of shape "
+            f"{X.shape}. Pass the column that holds the texts."
+        )
+    if isinstance(X, dict):
+        raise TypeError(f"`{name}` must be a sequence of str, got a dict. Pass list({name}.values()).")
+    texts = X.tolist() if hasattr(X, "tolist") else list(X)
+    if not texts:
+        raise ValueError(f"`{name}` is empty: expected at least one text. Check how it was selected.")
+    wrong = [(i, t) for i, t in enumerate(texts) if not isinstance(t, str)]
+    if wrong:
+        shown = ", ".join(f"{name}[{i}] = {t!r:.40} ({type(t).__name__})" for i, t in wrong[:_SHOWN])
+        raise TypeError(
+            f"`{name}` must hold only str, but {len(wrong)} of {len(texts)} items are not: {shown}. "
+            "Decode bytes, and replace missing texts by ''."
+        )
+    return [str(t) for t in texts]
+
+
+def check_label_matrix(Y, *, n_samples=None, labels=None, name="Y"):
+    """Return targets as a {0, 1} CSR matrix of shape (n, L).
+
+    Parameters
+    ----------
+    Y : array-like or sparse matrix of shape (n, L), or list of sets of label names
+        Indicator targets; sets of names need `labels`.
+    n_samples : int, default=None
+        Number of texts that the rows must match.
+    labels : LabelSpace, default=None
+        Turns label names into columns, and fixes the number of columns.
+    name : str, default="Y"
+        How messages call the argument.
+
+    Returns
+    -------
+    Y : csr_matrix of shape (n, L), float32
+
+    Raises
+    ------
+    TypeError
+        If `Y` is missing, or holds label names and `labels` is not given.
+    ValueError
+        If shapes do not agree or a value is neither 0 nor 1.
+    """
+    if Y is None:
+        raise TypeError(
+            f"`{name}` is required but got None: pass an indicator matrix (n, L), or label sets."
+        )
+    if not sp.issparse(Y) and not hasattr(Y, "shape"):
+        Y = _from_sequence(Y, labels, name)
+    Y = _to_csr(Y, name)
+    if n_samples is not None and Y.shape[0] != n_samples:
+        raise ValueError(
+            f"`{name}` must have one row per text: expected {n_samples} rows, got {Y.shape[0]}. "
+            "Check that texts and targets were selected alike."
+        )
+    if labels is not None and Y.shape[1] != len(labels):
+        raise ValueError(
+            f"`{name}` must have one column per label of `labels`: expected {len(labels)} columns, "
+            f"got {Y.shape[1]}. Build it with labels.encode(label_sets)."
+        )
+    return Y
+
+
+def check_label_to_meta(label_to_meta, n_labels, name="label_to_meta"):
+    """Return a label-to-meta-label map as a {0, 1} CSR matrix of shape (L, M)."""
+    if not sp.issparse(label_to_meta):
+        label_to_meta = np.asarray(label_to_meta)
+    if label_to_meta.ndim != 2 or label_to_meta.shape[0] != n_labels:
+        raise ValueError(
+            f"`{name}` must have one row per label: expected shape ({n_labels}, M), "
+            f"got {label_to_meta.shape}. LabelSpace(..., meta_labels=...).label_to_meta builds it."
+        )
+    if label_to_meta.shape[1] == 0:
+        raise ValueError(f"`{name}` has no meta-label (shape {label_to_meta.shape}). Pass None instead.")
+    return _to_csr(label_to_meta, name)
+
+
+def check_number(value, name, *, minimum=None, maximum=None, integer=False, above=None):
+    """Check that a parameter is a finite number within its bounds.
+
+    Parameters
+    ----------
+    value : object
+        The parameter.
+    name : str
+        How messages call it.
+    minimum, maximum : float, default=None
+        Closed bounds.
+    integer : bool, default=False
+        Whether only whole numbers are right.
+    above : float, default=None
+        Open lower bound.
+    """
+    kind = Integral if integer else Real
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
+        wanted = "an integer" if integer else "a number"
+        raise TypeError(f"`{name}` must be {wanted}, got {value!r} ({type(value).__name__}).")
+    bounds = [
+        (above, lambda bound: value > bound, ">"),
+        (minimum, lambda bound: value >= bound, ">="),
+        (maximum, lambda bound: value <= bound, "<="),
+    ]
+    for bound, holds, sign in bounds:
+        if bound is not None and not holds(bound):
+            raise ValueError(f"`{name}` == {value}, must be {sign} {bound}.")
+    if not np.isfinite(value):
+        raise ValueError(f"`{name}` == {value}, must be finite.")
+    return value
+
+
+def check_choice(value, name, choices):
+    """Check that a parameter is one of the named choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"`{name}` must be one of {sorted(choices)}, got {value!r}.")
+    return value
+
+
+def _from_sequence(Y, labels, name):
+    if isinstance(Y, (str, bytes)):
+        raise TypeError(f"`{name}` must hold one label set per text, got the single {Y!r:.40}.")
+    Y = list(Y)
+    if any(isinstance(row, str) for row in Y):
+        raise TypeError(
+            f"`{name}` must hold one *set* of label names per text, got bare strings such as "
+            f"{next(r for r in Y if isinstance(r, str))!r:.40}. Wrap each in a set or list."
+        )
+    if not Y or not hasattr(Y[0], "__iter__"):
+        return np.asarray(Y)
+    is_named = any(isinstance(item, str) for row in Y if hasattr(row, "__iter__") for item in row)
+    is_set = any(isinstance(row, (set, frozenset)) for row in Y)
+    if not (is_named or is_set):
+        if labels is not None and any(len(row) != len(labels) for row in Y):
+            return labels.encode(Y) if all(len(row) == 0 for row in Y) else np.asarray(Y, dtype=float)
+        return _rectangular(Y, name)
+    if labels is None:
+        raise TypeError(
+            f"`{name}` holds label names, which need a label space: pass "
+            "labels=LabelSpace(names), or an indicator matrix (n, L)."
+        )
+    return labels.encode(Y)
+
+
+def _rectangular(rows, name):
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"`{name}` must be an indicator matrix with rows of one length, got lengths "
+            f"{sorted(lengths)[:_SHOWN]}. Label names need labels=LabelSpace(names)."
+        )
+    return np.asarray(rows)
+
+
+def _to_csr(Y, name):
+    if not sp.issparse(Y):
+        Y = np.asarray(Y)
+    if Y.ndim != 2:
+        raise ValueError(
+            f"`{name}` must be an indicator matrix of shape (n, L), got shape {Y.shape}. "
+            "For one label per text, one-hot encode it (LabelBinarizer)."
+        )
+    if Y.shape[1] == 0:
+        raise ValueError(f"`{name}` has no label column (shape {Y.shape}): expected at least one.")
+    if Y.dtype.kind not in "buif":
+        raise TypeError(f"`{name}` must hold 0 and 1, got dtype {Y.dtype}.")
+    values = Y.data if sp.issparse(Y) and hasattr(Y, "data") else Y
+    if sp.issparse(Y) and Y.format not in ("csr", "csc", "coo"):
+        Y = Y.tocsr()
+        values = Y.data
+    wrong = values[(values != 0) & (values != 1)]
+    if wrong.size:
+        shown = ", ".join(str(v) for v in np.unique(wrong)[:_SHOWN])
+        raise ValueError(
+            f"`{name}` must hold only 0 and 1, got {wrong.size} other values such as {shown}. "
+            "Binarise counts and probabilities first, e.g. (Y > 0)."
+        )
+    Y = sp.csr_matrix(Y, dtype=np.float32, copy=True)  # the caller's own stays as it is
+    Y.sum_duplicates()
+    if Y.nnz and Y.data.max() > 1:
+        raise ValueError(f"`{name}` stores an entry more than once, so that its value exceeds 1.")
+    Y.eliminate_zeros()
+    return Y

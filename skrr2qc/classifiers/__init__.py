@@ -1,0 +1,7 @@
+"""Classifiers: texts or features in, label scores out."""
+
+from ._class_center import ClassCenterHead
+from ._reranker import MetaLabelReranker
+from ._retrieval_rerank import RetrievalRerankClassifier
+
+__all__ = ["ClassCenterHead", "MetaLabelReranker", "RetrievalRerankClassifier"]

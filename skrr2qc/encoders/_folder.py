@@ -1,0 +1,75 @@
+"""Pretrained encoders from a folder or a hub."""
+
+import os
+from pathlib import Path
+
+from ..modules import PretrainedBackbone
+from ..text import TextTokenizer
+
+
+def load_pretrained(name, max_length, local_files_only):
+    """Backbone and tokenizer of a sentence-transformers or transformers encoder.
+
+    Parameters
+    ----------
+    name : str
+        Folder, or hub name.
+    max_length : int
+        Tokens read of each text, at most.
+    local_files_only : bool
+        Never ask a hub.
+
+    Returns
+    -------
+    backbone : PretrainedBackbone
+    tokenizer : TextTokenizer
+
+    Raises
+    ------
+    OSError
+        If nothing can be loaded under that name.
+    ValueError
+        If it pools otherwise than by mean or first token, or has no fast tokenizer.
+    """
+    is_folder = Path(name).is_dir()
+    if not is_folder and (local_files_only or _looks_like_folder(name)):
+        raise OSError(
+            f"`backbone` == {name!r} is no folder (looked from {Path.cwd().name}/). Give the folder "
+            "of a saved encoder, or 'compact', which needs none."
+        )
+    network, pooling, tokenizer, longest = _load(name, is_folder or local_files_only)
+    if pooling not in ("mean", "cls"):
+        raise ValueError(f"The encoder {name!r} pools by {pooling!r}: only 'mean' and 'cls' are known.")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ValueError(f"The encoder {name!r} has no fast tokenizer (tokenizer.json).")
+    lengths = [max_length, longest, getattr(network.config, "max_position_embeddings", None)]
+    text_tokenizer = TextTokenizer(
+        backend.to_str(),
+        max_length=min(length for length in lengths if length),
+        pad_id=tokenizer.pad_token_id or 0,
+        mask_id=tokenizer.mask_token_id,
+    )
+    return PretrainedBackbone(network.config.to_dict(), pooling, network), text_tokenizer
+
+
+def _looks_like_folder(name):
+    return name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name
+
+
+def _load(name, local_files_only):
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        model = SentenceTransformer(name, device="cpu", local_files_only=local_files_only)
+    except Exception as error:
+        raise OSError(
+            f"`backbone` == {name!r} could not be loaded as a sentence-transformers or transformers "
+            f"encoder ({type(error).__name__}: {error}). Check the folder or name; 'compact' needs no "
+            "download."
+        ) from error
+    network = model[0].auto_model
+    if hasattr(network, "pooler"):
+        network.pooler = None  # never used here, and would count as untrained weights
+    pooling = getattr(model[1], "pooling_mode", "mean") if len(model) > 1 else "mean"
+    return network, pooling, model.tokenizer, model.max_seq_length

@@ -1,0 +1,6 @@
+"""One equation, one pure function: tensors in, a 0-d tensor out."""
+
+from ._class_center import class_center_loss
+from ._cross_entropy import masked_language_model_loss, multilabel_cross_entropy
+
+__all__ = ["class_center_loss", "masked_language_model_loss", "multilabel_cross_entropy"]

@@ -1,0 +1,60 @@
+"""Cross-entropies: over labels, and over masked tokens."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def multilabel_cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
+    """Binary cross-entropy averaged over texts and labels (Eq. 8 of [1]_).
+
+    Parameters
+    ----------
+    logits : Tensor of shape (B, L)
+    Y : Tensor of shape (B, L), {0, 1}
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+
+    Notes
+    -----
+    The equation is printed with a misplaced sign and without the logarithm of its second term;
+    this is the usual form, computed stably from logits. See docs/decisions/0003.
+
+    References
+    ----------
+    .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
+       Classification. arXiv:2411.01841, 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(float(multilabel_cross_entropy(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))), 4)
+    0.6931
+    """
+    return F.binary_cross_entropy_with_logits(logits, Y.to(logits.dtype))
+
+
+def masked_language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the chosen tokens (L_MLM, Eq. 9 of [1]_).
+
+    Parameters
+    ----------
+    logits : Tensor of shape (S, V)
+        One row per chosen token.
+    targets : Tensor of shape (S,)
+        Their ids.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        0 with zero gradient where no token was chosen.
+
+    References
+    ----------
+    .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
+       Classification. arXiv:2411.01841, 2024.
+    """
+    if targets.numel() == 0:
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits, targets)

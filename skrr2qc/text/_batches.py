@@ -1,0 +1,128 @@
+"""Padded batches of token ids, drawn from length buckets."""
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+_BUCKET_BATCHES = 32  # batches sorted by length together: enough to avoid padding, few enough to mix
+
+
+class TokenBatches:
+    """Iterable of ``(inputs, Y)`` over ragged token ids; texts of like length travel together.
+
+    Parameters
+    ----------
+    ids : list of n int32 arrays
+    Y : csr_matrix of shape (n, L), default=None
+        Made dense one batch at a time.
+    batch_size : int, default=32
+        Texts a batch.
+    rng : numpy.random.Generator, default=None
+        Draws a new order each time it is iterated; None goes from the longest to the shortest
+        text, and `order` says which rows a pass visits.
+    pad_id : int, default=0
+    mask : callable, default=None
+        ``(input_ids, attention_mask) -> (input_ids, targets)``: for masked-language-model
+        training; its targets then join the inputs, and are yielded in place of `Y`.
+    min_length : int, default=1
+        Shortest padded length, for convolutions.
+    states : list of n tensors of shape (T_i, D), default=None
+        Hidden states of the tokens, yielded as `hidden`, (B, T, D), in place of the token ids.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batches = TokenBatches([np.array([5, 6, 7]), np.array([8])], batch_size=2)
+    >>> inputs, _ = next(iter(batches))
+    >>> inputs["input_ids"].tolist()
+    [[5, 6, 7], [8, 0, 0]]
+    """
+
+    def __init__(
+        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, min_length=1, states=None
+    ):  # fmt: skip
+        self.ids = ids
+        self.Y = Y
+        self.batch_size = batch_size
+        self.rng = rng
+        self.pad_id = pad_id
+        self.mask = mask
+        self.min_length = min_length
+        self.states = states
+        self._lengths = np.array([len(row) for row in ids], dtype=np.int64)
+        self.order = np.argsort(-self._lengths, kind="stable")
+
+    @property
+    def n_labels(self):
+        """Columns of the targets."""
+        return self.Y.shape[1]
+
+    def __len__(self):
+        return -(-len(self.ids) // self.batch_size)
+
+    def __iter__(self):
+        for rows in self._groups():
+            inputs = self._pad(rows)
+            if self.mask is not None:
+                inputs["input_ids"], targets = self.mask(**inputs)
+                inputs["targets"] = targets  # the head scores the vocabulary for these tokens alone
+            elif self.Y is None:
+                targets = torch.zeros(len(rows), 0)
+            else:
+                targets = torch.from_numpy(self.Y[rows].toarray())
+            yield inputs, targets
+
+    def _groups(self):
+        size = self.batch_size
+        if self.rng is None:
+            return [self.order[i : i + size] for i in range(0, len(self.order), size)]
+        order = self.rng.permutation(len(self.ids))
+        span = size * _BUCKET_BATCHES
+        groups = []
+        for start in range(0, len(order), span):
+            bucket = order[start : start + span]
+            bucket = bucket[np.argsort(self._lengths[bucket], kind="stable")]
+            groups += [bucket[i : i + size] for i in range(0, len(bucket), size)]
+        return [groups[i] for i in self.rng.permutation(len(groups))]
+
+    def _pad(self, rows):
+        lengths = self._lengths[rows]
+        width = max(int(lengths.max()), self.min_length)
+        is_token = np.arange(width) < lengths[:, None]  # (B, T)
+        attention_mask = torch.from_numpy(is_token)
+        if self.states is not None:
+            hidden = pad_sequence([self.states[i] for i in rows], batch_first=True)
+            return {"hidden": hidden, "attention_mask": attention_mask}
+        input_ids = np.full(is_token.shape, self.pad_id, dtype=np.int64)
+        input_ids[is_token] = np.concatenate([self.ids[i] for i in rows])
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": attention_mask}
+
+
+def mask_tokens(input_ids, attention_mask, *, tokenizer, rate, rng):
+    """Choose tokens for the language model to restore: 80 % masked, 10 % random, 10 % kept.
+
+    Parameters
+    ----------
+    input_ids : Tensor of shape (B, T), int64
+    attention_mask : Tensor of shape (B, T), bool
+    tokenizer : TextTokenizer
+        Its special tokens are never chosen.
+    rate : float in (0, 1)
+        Share of tokens chosen.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    masked : Tensor of shape (B, T)
+    targets : Tensor of shape (B, T)
+        The ids to restore, and -100 elsewhere.
+    """
+    ids = input_ids.numpy()
+    allowed = attention_mask.numpy() & ~np.isin(ids, tokenizer.special_ids)
+    chosen = allowed & (rng.random(ids.shape) < rate)
+    targets = np.where(chosen, ids, -100)
+    draw = rng.random(ids.shape)
+    masked = np.where(chosen & (draw < 0.8), tokenizer.mask_id, ids)
+    is_random = chosen & (draw >= 0.9)
+    masked[is_random] = rng.integers(0, tokenizer.vocab_size, int(is_random.sum()))
+    return torch.from_numpy(masked), torch.from_numpy(targets)
