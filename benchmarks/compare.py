@@ -1,0 +1,180 @@
+"""Compare models on real sets: ``python -m benchmarks.compare --sets arc --models skrr2qc ...``.
+
+Reads the sets from the folder named by the environment variable ``SKRR2QC_DATA``, fits every model
+on the training part alone, prints one table and appends one JSON line a run to a file. A run whose
+line is already there is not repeated.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from concurrent.futures.process import BrokenProcessPool
+from itertools import product
+from pathlib import Path
+
+from ._models import MODELS, find_encoder
+from ._records import append_record, check_writable, find_record, read_records
+from ._runs import Task, key_of, load, run, run_apart
+from ._table import format_report
+
+_VARIABLE = "SKRR2QC_DATA"
+
+
+def main(arguments=None):
+    """Run the command line; the exit status is 1 if a run failed."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.report:
+            return _report(options.report)
+        backbone = _check(options)
+    except ValueError as error:
+        parser.error(str(error))
+    return _compare(options, *backbone)
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare",
+        description=f"Compare models on the sets in the folder named by {_VARIABLE}.",
+    )
+    add = parser.add_argument
+    add("--sets", nargs="+", default=["arc", "da20k"], metavar="SET", help="default: arc da20k")
+    add(
+        *("--models",), nargs="+", default=["skrr2qc", "tfidf-linear", "textcnn"], metavar="MODEL",
+        help=f"of {', '.join(MODELS)}; default: skrr2qc tfidf-linear textcnn",
+    )  # fmt: skip
+    add(
+        *("--encoder",), default="compact",
+        help="compact, minilm (needs the bench extra), the folder or hub name of an encoder",
+    )  # fmt: skip
+    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="default: 0")
+    add("--out", metavar="FILE", help="JSON lines, one a run, are appended here")
+    add("--part", choices=["test", "val"], default="test", help="val: for choosing parameters")
+    add("--n-characters", type=int, metavar="N", help="cut texts after N; 0: never")
+    add("--subset", help="JSON file of ids in the folder of the set, such as subset_train5k")
+    add("--limit-train", type=int, metavar="N", help="train on N rows at most")
+    add("--device", default="auto")
+    add("--force", action="store_true", help="repeat runs that are in --out")
+    add("--in-process", action="store_true", help="no process of its own for each run")
+    add("--verbose", action="store_true", help="progress bars of the estimators")
+    add("--report", nargs="+", metavar="FILE", help="only draw the table of kept lines")
+    return parser
+
+
+def _check(options):
+    """Find every mistake before work starts; return the encoder's name and backbone."""
+    if options.out is None:
+        raise ValueError("--out FILE is required: a run that took hours should be kept")
+    check_writable(options.out)
+    _check_names("model", options.models, list(MODELS))
+    folder = os.environ.get(_VARIABLE)
+    if not folder:
+        raise ValueError(f"{_VARIABLE} is not set: it must name the folder that holds the sets")
+    if not Path(folder).is_dir():
+        raise ValueError(f"{_VARIABLE} names no folder: {folder}")
+    _check_names(
+        "set", options.sets, sorted(p.parent.name for p in Path(folder).glob("*/labels.json"))
+    )
+    for name in options.sets if options.subset else ():
+        file = f"{options.subset.removesuffix('.json')}.json"
+        if not Path(folder, name, file).is_file():
+            raise ValueError(f"--subset: the set {name} has no file {file}")
+    for name, low in (("limit_train", 3), ("n_characters", 0)):
+        value = getattr(options, name)
+        if value is not None and value < low:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")
+    return find_encoder(options.encoder)
+
+
+def _check_names(kind, names, known):
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"unknown {kind} {', '.join(unknown)}; choose from {', '.join(known) or 'none'}"
+        )
+
+
+def _compare(options, shown, backbone):
+    kept, records, n_failed = read_records(options.out), [], 0
+    for name in options.sets:
+        texts = _load(name, options)
+        for model, seed in product(options.models, options.seeds):
+            record = None
+            if texts is not None:
+                task = Task(model, seed, backbone, shown, options.device, int(options.verbose))
+                record = None if options.force else find_record(kept, key_of(task, texts))
+                if record is not None:
+                    _say(f"{name} {model} seed {seed}: kept from {_when(record)}")
+                else:
+                    record = _measure(task, texts, options)
+            if record is None:
+                n_failed += 1
+            else:
+                records.append(record)
+    if records:
+        print(format_report(records))
+    return int(n_failed > 0)
+
+
+def _load(name, options):
+    """The texts of a set; None, and a message, if its files are not as they should be."""
+    wanted = ("part", "n_characters", "subset", "limit_train")
+    try:
+        return load(name, **{option: getattr(options, option) for option in wanted})
+    except ValueError as error:
+        _say(f"{name}: FAILED, {error}")
+        return None
+
+
+def _measure(task, texts, options):
+    """Run, keep and return a record; None, and a message, if it failed."""
+    title = f"{texts.name} {task.model} seed {task.seed}"
+    _say(f"{title}: fitting {len(texts.train):,} texts ...")
+    try:
+        record = (run if options.in_process else run_apart)(task, texts)
+    except BrokenProcessPool:
+        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
+        return None
+    except Exception as error:  # one run must not take the others with it
+        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
+        if options.verbose:
+            traceback.print_exception(error)
+        return None
+    append_record(options.out, record)
+    figures = record["figures"]
+    for warning in record["warnings"]:
+        _say(f"  warned: {warning}")
+    _say(
+        f"{title}: P@1 {100 * figures['precision_at_1']:.1f}, nDCG@5 "
+        f"{100 * figures['ndcg_at_5']:.1f}, {figures['fit_seconds']:.0f} s"
+    )
+    return record
+
+
+def _when(record):
+    """Date and commit: defaults hidden in the code may have changed since without a version."""
+    commit = f" (commit {record['commit']})" if record.get("commit") else ""
+    return f"{record['date']}{commit}; --force repeats it"
+
+
+def _report(files):
+    records = []
+    for file in files:
+        if not Path(file).is_file():
+            raise ValueError(f"--report: there is no file {file}")
+        records += read_records(file)
+    if not records:
+        raise ValueError(f"--report: no record in {', '.join(files)}")
+    print(format_report(records))
+    return 0
+
+
+def _say(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
+    sys.exit(main())
