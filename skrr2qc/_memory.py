@@ -24,7 +24,7 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None):
     -------
     fitted : estimator
     """
-    if memory is None or getattr(estimator, "random_state", 0) is None:
+    if memory is None or not _is_repeatable(estimator):
         return _fit(clone(estimator), X, Y, None, encoder)
     fingerprint = None if encoder is None else joblib.hash(encoder)
     fit = check_memory(memory).cache(_fit_detached, ignore=["encoder"])
@@ -32,6 +32,15 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None):
     if encoder is not None:
         fitted.attach_encoder(encoder)
     return fitted
+
+
+def _is_repeatable(estimator):
+    """Whether a seed is set: by the estimator, or else by all the parts that take one."""
+    params = estimator.get_params(deep=False)
+    if "random_state" not in params:
+        params = estimator.get_params(deep=True)
+    seeds = [value for name, value in params.items() if name.split("__")[-1] == "random_state"]
+    return all(seed is not None for seed in seeds)
 
 
 def _fit(estimator, X, Y, key, encoder):

@@ -30,7 +30,8 @@ class ModuleStateMixin:
     def _restore_module(self, name, content):
         if not isinstance(content, dict):  # None, or a module that waits for its encoder
             return content
-        module = self._build_module(name, content["init_args"])
+        with torch.random.fork_rng(devices=[]):  # weights are drawn only to be overwritten
+            module = self._build_module(name, content["init_args"])
         load_arrays(module, content["arrays"])
         return module.eval()
 

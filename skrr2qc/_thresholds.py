@@ -22,9 +22,8 @@ def best_global_threshold(Y_true, scores):
 
     Notes
     -----
-    Only scores that can lie above the optimum are sorted: F1 cannot rise once more entries
-    are accepted than there are positives and correctly accepted ones together allow, hence
-    sorting the ``20 * nnz + n`` largest entries suffices. Cost O(n L + nnz log nnz).
+    Only the ``20 * nnz + n`` largest entries are sorted: with more of them accepted, F1 is
+    below 0.1 whatever the scores. Cost O(n L + nnz log nnz).
 
     Examples
     --------

@@ -51,6 +51,7 @@ class TextNet(NeuralNet):
             optimizer=torch.optim.AdamW,
             optimizer__param_groups=list(param_groups),
             optimizer__weight_decay=weight_decay,
+            optimizer__fused=_kind(device) != "mps",
             lr=lr,
             max_epochs=n_epochs,
             train_split=None,

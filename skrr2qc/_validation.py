@@ -41,20 +41,25 @@ def check_texts(X, name="X"):
         )
     if sp.issparse(X) or getattr(X, "ndim", 1) != 1:
         raise ValueError(
-            f"`{name}` must be a one-dimensional sequence of texts, got {type(X).__name__} of shape "
-            f"{X.shape}. Pass the column that holds the texts."
+            f"`{name}` must be a one-dimensional sequence of texts, got {type(X).__name__} of "
+            f"shape {X.shape}. Pass the column that holds the texts."
         )
-    if isinstance(X, dict):
-        raise TypeError(f"`{name}` must be a sequence of str, got a dict. Pass list({name}.values()).")
+    if isinstance(X, (dict, set, frozenset)):
+        raise TypeError(
+            f"`{name}` must be a sequence of str, got a {type(X).__name__}, whose order is not "
+            "that of the targets. Pass a list."
+        )
     texts = X.tolist() if hasattr(X, "tolist") else list(X)
     if not texts:
-        raise ValueError(f"`{name}` is empty: expected at least one text. Check how it was selected.")
+        raise ValueError(
+            f"`{name}` is empty: expected at least one text. Check how it was selected."
+        )
     wrong = [(i, t) for i, t in enumerate(texts) if not isinstance(t, str)]
     if wrong:
-        shown = ", ".join(f"{name}[{i}] = {t!r:.40} ({type(t).__name__})" for i, t in wrong[:_SHOWN])
+        quoted = [f"{name}[{i}] = {t!r:.40} ({type(t).__name__})" for i, t in wrong[:_SHOWN]]
         raise TypeError(
-            f"`{name}` must hold only str, but {len(wrong)} of {len(texts)} items are not: {shown}. "
-            "Decode bytes, and replace missing texts by ''."
+            f"`{name}` must hold only str, but {len(wrong)} of {len(texts)} items are not: "
+            f"{', '.join(quoted)}. Decode bytes, and replace missing texts by ''."
         )
     return [str(t) for t in texts]
 
@@ -114,7 +119,9 @@ def check_label_to_meta(label_to_meta, n_labels, name="label_to_meta"):
             f"got {label_to_meta.shape}. LabelSpace(..., meta_labels=...).label_to_meta builds it."
         )
     if label_to_meta.shape[1] == 0:
-        raise ValueError(f"`{name}` has no meta-label (shape {label_to_meta.shape}). Pass None instead.")
+        raise ValueError(
+            f"`{name}` has no meta-label (shape {label_to_meta.shape}). Pass None instead."
+        )
     return _to_csr(label_to_meta, name)
 
 
@@ -173,7 +180,7 @@ def _from_sequence(Y, labels, name):
     is_set = any(isinstance(row, (set, frozenset)) for row in Y)
     if not (is_named or is_set):
         if labels is not None and any(len(row) != len(labels) for row in Y):
-            return labels.encode(Y) if all(len(row) == 0 for row in Y) else np.asarray(Y, dtype=float)
+            return labels.encode(Y) if all(len(row) == 0 for row in Y) else _rectangular(Y, name)
         return _rectangular(Y, name)
     if labels is None:
         raise TypeError(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import safe_sparse_dot
 
 from ..metrics import top_k
 
@@ -73,8 +75,9 @@ def explain_texts(classifier, X, k):
     ranks = np.argsort(np.argsort(-retrieval, axis=1, kind="stable"), axis=1) + 1
     embed = getattr(classifier.head_, "embed", classifier.encoder_.transform)
     near = _Nearest(embed, classifier.train_texts_, classifier.train_labels_)
+    vectors = normalize(embed(X))  # (n, d), CSR where a vectorizer is the encoder
     explanations = []
-    for i, (text, vector) in enumerate(zip(X, embed(X), strict=True)):
+    for i, text in enumerate(X):
         reasons = [
             LabelReason(
                 label=_name(classifier.labels_, j),
@@ -82,7 +85,7 @@ def explain_texts(classifier, X, k):
                 retrieval_score=float(retrieval[i, j]),
                 retrieval_rank=int(ranks[i, j]),
                 meta_scores={} if meta is None else _meta_scores(classifier, j, meta[i]),
-                nearest=near.find(vector, j),
+                nearest=near.find(vectors[i : i + 1], j),
             )
             for j in top_k(scores[i : i + 1], k)[0]
         ]
@@ -104,8 +107,9 @@ class _Nearest:
         if not len(rows):
             return []
         if label not in self._vectors:
-            self._vectors[label] = self.embed([self.texts[i] for i in rows])
-        similarities = np.asarray(self._vectors[label] @ vector.T).ravel()
+            self._vectors[label] = normalize(self.embed([self.texts[i] for i in rows]))
+        vectors = self._vectors[label]
+        similarities = safe_sparse_dot(vectors, vector.T, dense_output=True).ravel()
         best = np.argsort(-similarities, kind="stable")[:_N_NEAREST]
         return [(self.texts[rows[i]], float(similarities[i])) for i in best]
 

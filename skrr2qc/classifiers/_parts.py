@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import check_random_state
 
@@ -11,19 +12,27 @@ _INHERITED = {"device": "auto", "random_state": None, "verbose": 0}
 
 def fit_multilabel(estimator, X, Y):
     """Fit on CSR targets, made dense for estimators from elsewhere, which seldom take CSR."""
-    if type(estimator).__module__.startswith("skrr2qc") or _is_text_pipeline(estimator):
-        return estimator.fit(X, Y)
-    return estimator.fit(X, Y.toarray().astype(np.int8))
+    return estimator.fit(X, targets_for(estimator, Y))
 
 
-def label_probabilities(estimator, X):
-    """Scores of shape (n, L), float32, whatever form an estimator's ``predict_proba`` has."""
+def targets_for(estimator, Y):
+    """CSR targets in the form that an estimator takes."""
+    if isinstance(estimator, FrozenEstimator) or _module_of(estimator).startswith("skrr2qc"):
+        return Y
+    return Y.astype(np.int8).toarray()
+
+
+def label_probabilities(estimator, X, n_labels=None):
+    """Scores of shape (n, L), float32, whatever form an estimator's ``predict_proba`` has.
+
+    With `n_labels` 1, the two columns of a binary problem are told from two labels.
+    """
     scores = estimator.predict_proba(X)
     if isinstance(scores, list):  # one (n, 2) array a label, as forests and MultiOutput return
-        columns = [
-            column[:, 1] if column.shape[1] == 2 else np.zeros(len(column)) for column in scores
-        ]
-        scores = np.column_stack(columns)
+        pairs = zip(scores, estimator.classes_, strict=True)
+        scores = np.column_stack([_positive_column(column, known) for column, known in pairs])
+    elif n_labels == 1 and scores.shape[1] == 2:
+        scores = _positive_column(scores, estimator.classes_)[:, None]
     scores = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
     return scores.astype(np.float32, copy=False)
 
@@ -56,6 +65,14 @@ def inherit(part, parent, seed_offset=0):
     return part
 
 
-def _is_text_pipeline(estimator):
-    steps = getattr(estimator, "steps", None)
-    return bool(steps) and type(steps[-1][1]).__module__.startswith("skrr2qc")
+def _positive_column(scores, classes):
+    """Score of class 1 among `classes`, of which training may have met only one."""
+    where = np.flatnonzero(np.asarray(classes) == 1)
+    return scores[:, where[0]] if where.size else np.zeros(len(scores))
+
+
+def _module_of(estimator):
+    """Module of an estimator's class, or of the last step's of a pipeline."""
+    while getattr(estimator, "steps", None):
+        estimator = estimator.steps[-1][1]
+    return type(estimator).__module__

@@ -43,8 +43,15 @@ def rerank_scores(label_scores, meta_scores, label_to_meta, *, alpha=1.0):
     >>> rerank_scores(np.array([[0.5, 0.4]]), np.array([[0.2, 0.6]]), label_to_meta).tolist()
     [[0.2, 0.4]]
     """
-    label_to_meta = sp.csr_matrix(label_to_meta)
-    n_meta = np.diff(label_to_meta.indptr)
+    label_scores, meta_scores = _as_floats(label_scores), _as_floats(meta_scores)
+    label_to_meta = sp.csr_matrix(label_to_meta, dtype=meta_scores.dtype)
+    expected = (label_scores.shape[1], meta_scores.shape[1])
+    if label_to_meta.shape != expected or len(label_scores) != len(meta_scores):
+        raise ValueError(
+            f"Scores of shapes {label_scores.shape} and {meta_scores.shape} need as many rows each "
+            f"and a `label_to_meta` of shape {expected}, got {label_to_meta.shape}."
+        )
+    n_meta = np.asarray(label_to_meta.sum(axis=1)).ravel()
     means = (label_to_meta @ meta_scores.T).T  # (n, L)
     means /= np.maximum(n_meta, 1)
     means[:, n_meta == 0] = 1.0
@@ -52,6 +59,11 @@ def rerank_scores(label_scores, meta_scores, label_to_meta, *, alpha=1.0):
         means **= alpha
     means *= label_scores
     return means.astype(label_scores.dtype, copy=False)
+
+
+def _as_floats(scores):
+    scores = np.asarray(scores)
+    return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
 
 
 class MetaLabelReranker(ClassifierMixin, BaseEstimator):
@@ -156,7 +168,8 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
         self.classifier_ = None
         if self.label_to_meta_ is not None:
             targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
-            classifier = inherit(self.classifier or ClassCenterHead(), self)
+            classifier = ClassCenterHead() if self.classifier is None else self.classifier
+            classifier = inherit(classifier, self)
             classifier = with_encoder(classifier, self.encoder)
             self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)
         if self.retriever_ is not None or self.encoder is None:
@@ -173,14 +186,16 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "classes_")
         if self.retriever_ is not None:
-            return self.rerank(label_probabilities(self.retriever_, X), X)
+            n_labels = len(self.classes_)
+            return self.rerank(label_probabilities(self.retriever_, X, n_labels), X)
         if self.encoder is not None:
             raise ValueError(
                 "There is no retriever whose scores could be reranked: set `retriever` before fit, "
                 "or call rerank(label_scores, X)."
             )
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        return self.rerank(X[:, : len(self.classes_)], X)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        scores = X[:, : len(self.classes_)]
+        return self.rerank(scores.toarray() if sp.issparse(scores) else scores, X)
 
     def predict(self, X):
         """Labels whose reranked score exceeds `threshold_`; ndarray (n, L), {0, 1}."""
@@ -191,7 +206,8 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
         if self.classifier_ is None:
             return None
-        return label_probabilities(self.classifier_, self._meta_features(X))
+        n_meta = self.label_to_meta_.shape[1]
+        return label_probabilities(self.classifier_, self._meta_features(X), n_meta)
 
     def rerank(self, label_scores, X):
         """Rerank given label scores of the texts or features `X`.
@@ -248,8 +264,8 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
             n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
             return X, check_label_matrix(y, n_samples=n_samples, labels=self.labels, name="y")
         Y = check_label_matrix(y, labels=self.labels, name="y")
-        X = validate_data(self, X, dtype=np.float32)
-        Y = check_label_matrix(Y, n_samples=len(X), name="y")
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float32)
+        Y = check_label_matrix(Y, n_samples=X.shape[0], name="y")
         scores = X[:, : Y.shape[1]]
         if X.shape[1] < Y.shape[1] or scores.min() < 0 or scores.max() > 1:
             raise ValueError(
@@ -276,6 +292,6 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
     def _meta_features(self, X):
         if self.retriever_ is not None or self.encoder is not None:
             return X
-        features = np.asarray(X, dtype=np.float32)
+        features = X if sp.issparse(X) else np.asarray(X, dtype=np.float32)
         n_labels = len(self.classes_)
         return features[:, n_labels:] if features.shape[1] > n_labels else features

@@ -4,7 +4,7 @@ import warnings
 from collections import namedtuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._memory import fit_cached
 from .._thresholds import best_global_threshold
 from .._training import resolve_device
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
 from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
@@ -21,7 +21,7 @@ from ..model_selection import train_holdout_split
 from ._class_center import ClassCenterHead
 from ._explain import explain_texts
 from ._lexical import LexicalBlend, choose_blend, logits_of
-from ._parts import inherit, with_encoder
+from ._parts import inherit, targets_for, with_encoder
 from ._reranker import MetaLabelReranker
 from ._steps import EncodeStep, RerankStep, ScoreStep
 
@@ -46,7 +46,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         None reranks where `labels` has meta-labels; "passthrough" never does.
     lexical : estimator, "tfidf" or None, default="tfidf"
         Classifier of texts whose logits are added to the head's, with the weight that ranks
-        held-out rows best (which may be 0). "tfidf": `TfidfLinearClassifier`.
+        held-out rows best (which may be 0). "tfidf": ``TfidfLinearClassifier(C=1.0)``.
     labels : LabelSpace, default=None
         Names, hierarchy and meta-labels of the columns. None: columns 0..L-1, or the names met
         in `Y` where it holds label sets.
@@ -91,7 +91,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
     >>> texts = ["area of a circle", "area of a square", "mean of a sample"] * 10
     >>> Y = [{"circle", "area"}, {"area"}, {"mean"}] * 10
     >>> clf = RetrievalRerankClassifier(
-    ...     RCPTEncoder(hidden_size=16, n_layers=1), ClassCenterHead(n_epochs=3), random_state=0
+    ...     RCPTEncoder(hidden_size=16), ClassCenterHead(n_epochs=3), random_state=0
     ... )
     >>> names, scores = clf.fit(texts, Y).predict_topk(["the mean"], k=1)
     >>> names.tolist()
@@ -147,13 +147,15 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self._check_parts()
         X, Y = self._check_data(X, Y)
         self.classes_ = np.arange(Y.shape[1])
-        encoder = inherit(self.encoder or RCPTEncoder(), self, 0)
-        self.encoder_ = fit_cached(self.memory, encoder, X, Y)
+        encoder = RCPTEncoder() if self.encoder is None else self.encoder
+        self.encoder_ = fit_cached(self.memory, inherit(encoder, self, 0), X, Y)
         train, held_out = self._split(Y)
         parts = self._fit_parts([X[i] for i in train], Y[train])
         self._choose(parts, [X[i] for i in held_out], Y[held_out])
         if self.refit and self.n_validation_:
-            parts = self._fit_parts(X, Y)
+            with warnings.catch_warnings():  # said once already
+                warnings.filterwarnings("ignore", message="There is no map from labels")
+                parts = self._fit_parts(X, Y)
         self._keep(parts, X, Y)
         return self
 
@@ -249,13 +251,18 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def _check_parts(self):
-        needs = [("encoder", "transform"), ("head", "fit"), ("lexical", "fit"), ("reranker", "rerank")]
+        needs = [
+            ("encoder", "transform"),
+            ("head", "predict_proba"),
+            ("lexical", "predict_proba"),
+            ("reranker", "rerank"),
+        ]
         words = {"lexical": "tfidf", "reranker": "passthrough"}
         for name, method in needs:
             part = getattr(self, name)
             if part is None or (isinstance(part, str) and part == words.get(name)):
                 continue
-            if isinstance(part, (str, type)) or not hasattr(part, method):
+            if isinstance(part, (str, type)) or not _offers(part, method):
                 hint = f", {words[name]!r}" if name in words else ""
                 raise TypeError(
                     f"`{name}` must be an estimator with `{method}`{hint} or None, got {part!r}."
@@ -276,6 +283,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"`Y` has no positive entry (shape {Y.shape}): expected at least one text with a label."
             )
+        self._check_part_labels(Y)
         self.labels_ = labels
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = Y.shape[1] - len(np.unique(Y.indices))
@@ -287,6 +295,16 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
         return X, Y
+
+    def _check_part_labels(self, Y):
+        """Say now what the parts would say once those before them are trained."""
+        for part in (self.head, self.reranker):
+            labels = getattr(part, "labels", None)
+            if isinstance(labels, LabelSpace):
+                check_label_matrix(Y, labels=labels)
+        label_to_meta = getattr(self.reranker, "label_to_meta", None)
+        if label_to_meta is not None:
+            check_label_to_meta(label_to_meta, Y.shape[1])
 
     def _split(self, Y):
         seed = 0 if self.random_state is None else self.random_state
@@ -306,14 +324,17 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_parts(self, X, Y):
         frozen = FrozenEstimator(self.encoder_)
-        head = self._fit_part(self.head or ClassCenterHead(), 1, X, Y, frozen)
+        head = ClassCenterHead() if self.head is None else self.head
+        head = self._fit_part(head, 1, X, Y, frozen)
         lexical = None
         if self.lexical is not None and self.n_validation_:
-            lexical = TfidfLinearClassifier() if isinstance(self.lexical, str) else self.lexical
-            lexical = fit_cached(self.memory, inherit(lexical, self, 2), X, Y)
+            lexical = TfidfLinearClassifier(C=1.0) if isinstance(self.lexical, str) else self.lexical
+            lexical = inherit(lexical, self, 2)
+            lexical = fit_cached(self.memory, lexical, X, targets_for(lexical, Y))
         reranker = None
         if self._reranks():
-            reranker = self._fit_part(self.reranker or MetaLabelReranker(), 3, X, Y, frozen)
+            reranker = MetaLabelReranker() if self.reranker is None else self.reranker
+            reranker = self._fit_part(reranker, 3, X, Y, frozen)
         return _Parts(head, lexical, reranker)
 
     def _fit_part(self, part, seed_offset, X, Y, frozen):
@@ -323,7 +344,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             part.set_params(labels=self.labels_)
         if "encoder" in known:
             return fit_cached(self.memory, part, X, Y, encoder=frozen)
-        return fit_cached(self.memory, with_encoder(part, frozen), X, Y)
+        return fit_cached(self.memory, with_encoder(part, frozen), X, targets_for(part, Y))
 
     def _reranks(self):
         if isinstance(self.reranker, str):
@@ -362,6 +383,15 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
 
     def _rerank(self, scores, X):
         return scores if self.reranker_ is None else self.reranker_.rerank(scores, X)
+
+
+def _offers(part, method):
+    if hasattr(part, method):
+        return True
+    if method != "predict_proba" or not hasattr(part, "fit"):
+        return False
+    # Log-odds will do, and some classifiers show their methods only once they are fitted.
+    return hasattr(part, "decision_function") or is_classifier(part)
 
 
 def _holds_names(Y):

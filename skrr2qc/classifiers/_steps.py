@@ -1,6 +1,7 @@
 """The fitted composite as three steps of a plain Pipeline: texts, arrays, arrays, scores."""
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from ._lexical import logits_of
@@ -37,15 +38,17 @@ class EncodeStep(TransformerMixin, _FittedStep):
 
         Returns
         -------
-        features : ndarray of shape (n, d), float32
+        features : ndarray of shape (n, d), or CSR where the encoder gives CSR to other heads
         """
         blocks = []
         if self.retriever.weight < 1:
-            blocks.append(_embed(self.retriever.head, X))
+            blocks.append(_embed(self.retriever.head, X, logits_of))
         if self.retriever.weight > 0:
             blocks.append(logits_of(self.retriever.lexical, X))
         if self.reranker is not None and self.reranker.classifier_ is not None:
-            blocks.append(_embed(self.reranker.classifier_, X))
+            blocks.append(_embed(self.reranker.classifier_, X, label_probabilities))
+        if any(sp.issparse(block) for block in blocks):
+            return sp.hstack(blocks, format="csr")
         return np.hstack(blocks)
 
 
@@ -61,14 +64,15 @@ class ScoreStep(TransformerMixin, _FittedStep):
         self.retriever = retriever
 
     def transform(self, X):
-        """Label scores and the meta tower's vectors; ndarray of shape (n, L + d')."""
+        """Label scores and the meta tower's vectors; ndarray or CSR of shape (n, L + d')."""
         head = lexical = None
         if self.retriever.weight < 1:
-            head, X = _score(self.retriever.head, X)
+            head, X = _score(self.retriever.head, X, logits_of)
         if self.retriever.weight > 0:
             n_labels = len(self.retriever.lexical.classes_)
-            lexical, X = X[:, :n_labels], X[:, n_labels:]
-        return np.hstack([self.retriever.blend(head, lexical), X])
+            lexical, X = _dense(X[:, :n_labels]), X[:, n_labels:]
+        scores = self.retriever.blend(head, lexical)
+        return sp.hstack([scores, X], format="csr") if sp.issparse(X) else np.hstack([scores, X])
 
 
 class RerankStep(ClassifierMixin, _FittedStep):
@@ -93,11 +97,13 @@ class RerankStep(ClassifierMixin, _FittedStep):
 
     def predict_proba(self, X):
         """Reranked scores; ndarray of shape (n, L)."""
-        scores, vectors = X[:, : self.n_labels], X[:, self.n_labels :]
+        scores, vectors = _dense(X[:, : self.n_labels]), X[:, self.n_labels :]
         if self.reranker is None or self.reranker.classifier_ is None or not self.reranker.alpha:
             return scores
-        logits, _ = _score(self.reranker.classifier_, vectors)
-        meta_scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+        classifier = self.reranker.classifier_
+        meta_scores, _ = _score(classifier, vectors, label_probabilities)
+        if hasattr(classifier, "score_embeddings"):  # whose scores are logits
+            meta_scores = 1.0 / (1.0 + np.exp(-np.clip(meta_scores, -30.0, 30.0)))
         return self.reranker.combine(scores, meta_scores)
 
     def predict(self, X):
@@ -105,24 +111,28 @@ class RerankStep(ClassifierMixin, _FittedStep):
         return (self.predict_proba(X) > self.threshold).astype(np.int8)
 
 
-def _embed(part, X):
+def _embed(part, X, score):
     """Vectors a part scores labels from: its own, or what its pipeline's encoder gives it."""
     if hasattr(part, "embed"):
         return part.embed(X)
     if hasattr(part, "steps"):
-        features = part[:-1].transform(X)
-        return features.toarray() if hasattr(features, "toarray") else np.asarray(features)
-    return label_probabilities(part, X)
+        return part[:-1].transform(X)
+    return score(part, X)
 
 
-def _score(part, X):
-    """Logits from the leading columns of `X`, and the columns that are left."""
+def _score(part, X, score):
+    """Scores from the leading columns of `X`, and the columns that are left."""
     if hasattr(part, "score_embeddings"):
         width = part.centers_.shape[1]
-        return part.score_embeddings(X[:, :width]), X[:, width:]
+        return part.score_embeddings(_dense(X[:, :width])), X[:, width:]
     if hasattr(part, "steps"):
         width = part[-1].n_features_in_
-        return logits_of(part[-1], X[:, :width]), X[:, width:]
+        return score(part[-1], X[:, :width]), X[:, width:]
     width = len(part.classes_)
-    scores = np.clip(X[:, :width], 1e-7, 1 - 1e-7)
-    return np.log(scores / (1 - scores)), X[:, width:]
+    return _dense(X[:, :width]), X[:, width:]
+
+
+def _dense(scores):
+    """Scores as they were before features of another type stood beside them."""
+    scores = scores.toarray() if sp.issparse(scores) else scores
+    return scores.astype(np.float32, copy=False)

@@ -69,7 +69,11 @@ def _load(name, local_files_only):
             "download."
         ) from error
     network = model[0].auto_model
-    if hasattr(network, "pooler"):
-        network.pooler = None  # never used here, and would count as untrained weights
-    pooling = getattr(model[1], "pooling_mode", "mean") if len(model) > 1 else "mean"
+    pooling = _pooling_mode(model[1]) if len(model) > 1 else "mean"
     return network, pooling, model.tokenizer, model.max_seq_length
+
+
+def _pooling_mode(module):
+    if hasattr(module, "get_pooling_mode_str"):  # sentence-transformers 5
+        return module.get_pooling_mode_str()
+    return getattr(module, "pooling_mode", "mean")

@@ -2,6 +2,7 @@
 
 import warnings
 from functools import partial
+from numbers import Number
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -20,12 +21,12 @@ from ._word_vectors import word_vectors
 class RCPTEncoder(
     ModuleStateMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Encode texts as unit vectors with a transformer that learned from them.
+    """Encode texts as unit vectors with a network that learned from them.
 
     Parameters
     ----------
     backbone : str, default="compact"
-        "compact": a small transformer and its tokenizer, made from the texts alone, nothing is
+        "compact": a small network and its tokenizer, made from the texts alone, nothing is
         downloaded. Otherwise the folder or the hub name of a sentence-transformers or
         transformers encoder; a folder that exists never touches the network.
     n_epochs : int, default=0
@@ -39,10 +40,8 @@ class RCPTEncoder(
     weight_decay : float, default=0.01
     vocab_size : int, default=8000
         Largest vocabulary of the compact backbone.
-    hidden_size : int, default=256
-        Width of the compact backbone.
-    n_layers, n_heads : int, default=2, 4
-        Depth of the compact backbone, and attention heads of each layer.
+    hidden_size : int, default=1024
+        Width of the compact backbone, and so of its vectors.
     max_length : int, default=256
         Tokens read of each text, at most what a pretrained backbone takes.
     local_files_only : bool, default=False
@@ -79,7 +78,7 @@ class RCPTEncoder(
     --------
     >>> from skrr2qc import RCPTEncoder
     >>> texts = ["area of a circle", "area of a square", "mean of a sample"]
-    >>> encoder = RCPTEncoder(hidden_size=16, n_layers=1, random_state=0).fit(texts)
+    >>> encoder = RCPTEncoder(hidden_size=16, random_state=0).fit(texts)
     >>> encoder.transform(texts).shape
     (3, 16)
     """
@@ -96,9 +95,7 @@ class RCPTEncoder(
         batch_size=32,
         weight_decay=0.01,
         vocab_size=8000,
-        hidden_size=256,
-        n_layers=2,
-        n_heads=4,
+        hidden_size=1024,
         max_length=256,
         local_files_only=False,
         device="auto",
@@ -113,8 +110,6 @@ class RCPTEncoder(
         self.weight_decay = weight_decay
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
-        self.n_layers = n_layers
-        self.n_heads = n_heads
         self.max_length = max_length
         self.local_files_only = local_files_only
         self.device = device
@@ -127,7 +122,7 @@ class RCPTEncoder(
         Parameters
         ----------
         X : sequence of n str
-        y : indicator (n, L), default=None
+        y : indicator (n, L), or (n,) classes, default=None
             Checked, and otherwise not used yet.
 
         Returns
@@ -143,7 +138,7 @@ class RCPTEncoder(
         """
         X = check_texts(X)
         if y is not None:
-            check_label_matrix(y, n_samples=len(X), name="y")
+            _check_targets(y, len(X))
         self._check_parameters()
         device = resolve_device(self.device)
         with seeded(self.random_state) as rng:
@@ -163,7 +158,7 @@ class RCPTEncoder(
         Returns
         -------
         embeddings : ndarray of shape (n, D), float32
-            Rows have length 1.
+            Rows have length 1, or are 0 where a text holds no token that is known.
         """
         check_is_fitted(self)
         ids, _ = self.tokenizer_.encode(check_texts(X))
@@ -194,15 +189,9 @@ class RCPTEncoder(
         check_number(self.lr, "lr", above=0)
         check_number(self.weight_decay, "weight_decay", minimum=0)
         check_number(self.vocab_size, "vocab_size", minimum=8, integer=True)
-        check_number(self.n_layers, "n_layers", minimum=0, integer=True)
         check_number(self.max_length, "max_length", minimum=2, integer=True)
-        for name in ("batch_size", "hidden_size", "n_heads"):
-            check_number(getattr(self, name), name, minimum=1, integer=True)
-        if self.hidden_size % self.n_heads:
-            raise ValueError(
-                f"`hidden_size` == {self.hidden_size} must be a multiple of `n_heads` == "
-                f"{self.n_heads}."
-            )
+        check_number(self.batch_size, "batch_size", minimum=1, integer=True)
+        check_number(self.hidden_size, "hidden_size", minimum=8, integer=True)
 
     def _start(self, X, rng):
         """Set tokenizer and backbone; return the token ids of the texts."""
@@ -215,10 +204,8 @@ class RCPTEncoder(
             X, vocab_size=self.vocab_size, max_length=self.max_length
         )
         ids = self._encode(X)
-        self.backbone_ = CompactBackbone(
-            self.tokenizer_.vocab_size, self.hidden_size, self.n_layers, self.n_heads
-        )
-        self.backbone_.start_from(word_vectors(ids, self.tokenizer_, self.hidden_size, rng))
+        self.backbone_ = CompactBackbone(self.tokenizer_.vocab_size, self.hidden_size)
+        self.backbone_.start_from(word_vectors(ids, self.tokenizer_, self.backbone_.n_bag, rng))
         return ids
 
     def _encode(self, X):
@@ -262,3 +249,15 @@ class RCPTEncoder(
     def _build_module(self, name, init_args):
         kind = CompactBackbone if "vocab_size" in init_args else PretrainedBackbone
         return kind(**init_args)
+
+
+def _check_targets(y, n_samples):
+    """Indicator targets, or one class a text for a classifier further down a Pipeline."""
+    is_list = isinstance(y, (list, tuple)) and all(isinstance(c, (str, Number)) for c in y)
+    if not (is_list or getattr(y, "ndim", 2) == 1):
+        check_label_matrix(y, n_samples=n_samples, name="y")
+    elif len(y) != n_samples:
+        raise ValueError(
+            f"`y` must have one entry per text: expected {n_samples}, got {len(y)}. Check that "
+            "texts and targets were selected alike."
+        )

@@ -32,11 +32,11 @@ def word_vectors(ids, tokenizer, n_features, rng):
     weighted = sp.diags_array(1 / np.maximum(norms, 1e-12)) @ weighted
     rank = min(n_features, min(weighted.shape) - 1)
     vectors = rng.normal(scale=0.1 / np.sqrt(n_features), size=(counts.shape[1], n_features))
-    if rank > 0 and weighted.nnz:
+    if rank > 0 and weighted.count_nonzero():  # texts without a known token leave explicit zeros
         components = svds(weighted, k=rank, rng=rng, solver="arpack")[2]  # (rank, V)
         scale = np.linalg.norm(components, axis=0)
         vectors[:, :rank] += (components / max(scale[scale > 0].mean(), 1e-12)).T
-    return (vectors * idf[:, None] / idf.max()).astype(np.float32)
+    return (vectors * idf[:, None] / max(idf.max(), 1e-12)).astype(np.float32)
 
 
 def _token_counts(ids, tokenizer):

@@ -18,8 +18,8 @@ def multilabel_cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
 
     Notes
     -----
-    The equation is printed with a misplaced sign and without the logarithm of its second term;
-    this is the usual form, computed stably from logits. See docs/decisions/0003.
+    The equation is printed with ``1 - log P`` in its second term and a minus sign on the first
+    alone; this is the usual form, computed stably from logits. See docs/decisions/0003.
 
     References
     ----------

@@ -1,7 +1,4 @@
-"""Random cases and golden cases shared by the metric tests."""
-
-import json
-from pathlib import Path
+"""Random cases shared by the metric tests."""
 
 import numpy as np
 import pytest
@@ -43,16 +40,3 @@ def fill():
         return filled
 
     return dense
-
-
-@pytest.fixture(scope="session")
-def golden():
-    """Function that looks up one golden case by component and id."""
-    path = Path(__file__).parents[1] / "data" / "golden_cases.json"
-    components = json.loads(path.read_text(encoding="utf-8"))
-
-    def lookup(component, case_id):
-        case = next(case for case in components[component] if case["id"] == case_id)
-        return case["inputs"], case["expected"]
-
-    return lookup

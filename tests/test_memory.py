@@ -1,0 +1,251 @@
+"""Caches: never another score, every fit counted, nothing stored twice."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+
+from skrr2qc import (
+    ClassCenterHead,
+    MetaLabelReranker,
+    RCPTEncoder,
+    RetrievalRerankClassifier,
+    TfidfLinearClassifier,
+)
+from skrr2qc._memory import fit_cached
+from skrr2qc.testing import tiny_encoder as make_encoder
+
+
+@pytest.fixture(autouse=True)
+def _warnings_of_joblib_are_errors():
+    """joblib only warns where a result cannot be stored or a file is broken."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module="joblib")
+        warnings.filterwarnings("error", message=".*([Cc]ache|[Pp]ersist|[Pp]ickl|collision)")
+        yield
+
+
+@pytest.fixture
+def count_fits(monkeypatch):
+    """Function that counts the calls of a class's fit from now on."""
+
+    def watch(kind):
+        calls, fit = [], kind.fit
+
+        def counting(self, *args, **kwargs):
+            calls.append(self)
+            return fit(self, *args, **kwargs)
+
+        monkeypatch.setattr(kind, "fit", counting)
+        return calls
+
+    return watch
+
+
+def make_classifier(labels, memory=None, **params):
+    return RetrievalRerankClassifier(
+        make_encoder(vocab_size=400, random_state=None),
+        ClassCenterHead(n_epochs=1),
+        MetaLabelReranker(ClassCenterHead(n_epochs=1)),
+        labels=labels,
+        validation_fraction=0.5,
+        memory=memory,
+        **{"random_state": 0, "lexical": None} | params,
+    )
+
+
+def quiet_fit(estimator, X, Y):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*texts have no label")
+        return estimator.fit(X, Y)
+
+
+# ---------------------------------------------------------------------------- the whole classifier
+
+
+@pytest.mark.parametrize("lexical", [None, "tfidf"])
+def test_scores_are_the_same_with_and_without(tmp_path, questions, lexical):
+    X, Y, labels = questions.texts, questions.Y, questions.labels
+    plain = quiet_fit(make_classifier(labels, lexical=lexical), X, Y)
+    expected = plain.predict_proba(X)
+    for state in ("empty", "filled"):
+        cached = make_classifier(labels, joblib.Memory(tmp_path, verbose=0), lexical=lexical)
+        quiet_fit(cached, X, Y)
+        assert_array_equal(cached.predict_proba(X), expected, err_msg=f"{state} cache")
+        assert cached.threshold_ == plain.threshold_
+        assert_array_equal(cached.pipeline_.predict_proba(X), expected)
+
+
+def test_second_fit_trains_nothing(tmp_path, questions, count_fits):
+    kinds = (RCPTEncoder, ClassCenterHead, MetaLabelReranker)
+    fits = {kind: count_fits(kind) for kind in kinds}
+    for expected in ({"any": True}, {"any": False}):
+        classifier = make_classifier(questions.labels, str(tmp_path))
+        quiet_fit(classifier, questions.texts, questions.Y)
+        assert all(bool(calls) == expected["any"] for calls in fits.values())
+        for calls in fits.values():
+            calls.clear()
+
+
+def test_grid_over_reranker_parameters_fits_the_encoder_once_a_fold(
+    tmp_path, questions, count_fits
+):
+    n_folds = 2
+    grid = GridSearchCV(
+        make_classifier(questions.labels, str(tmp_path)),
+        {"reranker__alpha": [0.0, 0.5, 1.0]},
+        scoring=lambda fitted, X, y: float(fitted.predict_proba(X).max(axis=1).mean()),
+        cv=n_folds,
+    )
+    encoders, heads = count_fits(RCPTEncoder), count_fits(ClassCenterHead)
+    quiet_fit(grid, questions.texts, questions.Y)
+    assert len(encoders) == n_folds + 1
+    # Each part is trained on the rows that are not held out, and on all: the head once a fold,
+    # the meta-label classifier once for each alpha; and both once more to refit.
+    n_alphas = len(grid.param_grid["reranker__alpha"])
+    assert len(heads) <= n_folds * (2 + 2 * n_alphas) + 2 + 2
+    encoders.clear()
+    without = grid.set_params(estimator__memory=None)
+    quiet_fit(without, questions.texts, questions.Y)
+    assert len(encoders) == n_folds * n_alphas + 1  # what memory saves
+
+
+def test_head_is_not_trained_again_for_another_reranker(tmp_path, questions, count_fits):
+    classifier = make_classifier(questions.labels, str(tmp_path))
+    quiet_fit(classifier, questions.texts, questions.Y)
+    fits = count_fits(ClassCenterHead)
+    n_labels = questions.Y.shape[1]
+    quiet_fit(classifier.set_params(reranker__alpha=0.5), questions.texts, questions.Y)
+    assert not [head for head in fits if len(head.classes_) == n_labels]
+
+
+def test_random_state_none_is_never_cached(tmp_path, questions, count_fits):
+    fits = count_fits(RCPTEncoder)
+    for _ in range(2):
+        classifier = make_classifier(questions.labels, str(tmp_path), random_state=None)
+        quiet_fit(classifier, questions.texts, questions.Y)
+    assert len(fits) == 2
+    assert not list(tmp_path.rglob("output.pkl"))
+
+
+# ----------------------------------------------------------------------------------- single fits
+
+
+def stored(folder):
+    return [joblib.load(path) for path in sorted(folder.rglob("output.pkl"))]
+
+
+def test_encoder_is_not_stored_with_a_head(tmp_path, tiny_encoder, labelled_texts):
+    frozen, memory = FrozenEstimator(tiny_encoder), joblib.Memory(tmp_path, verbose=0)
+    head = ClassCenterHead(n_epochs=1, random_state=0)
+    first = fit_cached(memory, head, *labelled_texts, encoder=frozen)
+    assert first.encoder is frozen
+    (content,) = stored(tmp_path)
+    assert content.encoder is None
+    assert content.encoder_ is None
+    (path,) = tmp_path.rglob("output.pkl")
+    assert tiny_encoder.tokenizer_.definition.encode() not in path.read_bytes()
+    second = fit_cached(memory, head, *labelled_texts, encoder=frozen)
+    X = labelled_texts[0]
+    assert_array_equal(second.predict_proba(X), first.predict_proba(X))
+
+
+def test_vectorizer_is_not_stored_with_a_head(tmp_path, labelled_texts):
+    X, Y = labelled_texts
+    frozen = FrozenEstimator(TfidfVectorizer().fit(X))
+    head = ClassCenterHead(n_epochs=1, random_state=0)
+    fits = [fit_cached(str(tmp_path), head, X, Y, encoder=frozen) for _ in range(2)]
+    assert stored(tmp_path)[0].encoder_ is None
+    assert_array_equal(fits[0].predict_proba(X), fits[1].predict_proba(X))
+
+
+def test_encoder_is_not_stored_with_a_reranker(tmp_path, tiny_encoder, questions):
+    reranker = MetaLabelReranker(ClassCenterHead(n_epochs=1), labels=questions.labels)
+    reranker.set_params(random_state=0)
+    frozen = FrozenEstimator(tiny_encoder)
+    fits = [
+        fit_cached(str(tmp_path), reranker, questions.texts, questions.Y, encoder=frozen)
+        for _ in range(2)
+    ]
+    (path,) = tmp_path.rglob("output.pkl")
+    assert tiny_encoder.tokenizer_.definition.encode() not in path.read_bytes()
+    first, second = (fitted.meta_scores(questions.texts) for fitted in fits)
+    assert_array_equal(first, second)
+
+
+def other_encoder(encoder, X):
+    return make_encoder(vocab_size=500, random_state=1).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_known"),
+    [
+        (lambda X, Y, head, encoder: (list(X), Y.copy(), head, encoder), True),
+        (lambda X, Y, head, encoder: (X[1:], Y[1:], head, encoder), False),
+        (lambda X, Y, head, encoder: (["?", *X[1:]], Y, head, encoder), False),
+        (lambda X, Y, head, encoder: (X, Y[::-1], head, encoder), False),
+        (lambda X, Y, head, encoder: (X, Y, head.set_params(lr=0.5), encoder), False),
+        (lambda X, Y, head, encoder: (X, Y, head.set_params(random_state=1), encoder), False),
+        (lambda X, Y, head, encoder: (X, Y, head, other_encoder(encoder, X)), False),
+    ],
+    ids=["equal", "fewer rows", "another text", "other targets", "parameter", "seed", "encoder"],
+)
+def test_key(tmp_path, tiny_encoder, labelled_texts, count_fits, change, is_known):
+    X, Y = labelled_texts
+    head = ClassCenterHead(n_epochs=1, random_state=0)
+    fit_cached(str(tmp_path), head, X, Y, encoder=FrozenEstimator(tiny_encoder))
+    fits = count_fits(ClassCenterHead)
+    X, Y, head, encoder = change(X, Y, head, tiny_encoder)
+    fit_cached(str(tmp_path), head, X, Y, encoder=FrozenEstimator(encoder))
+    assert bool(fits) != is_known
+
+
+def test_key_holds_the_version(tmp_path, labelled_texts, count_fits, monkeypatch):
+    encoder = make_encoder(vocab_size=400)
+    fit_cached(str(tmp_path), encoder, *labelled_texts)
+    fits = count_fits(RCPTEncoder)
+    monkeypatch.setattr("skrr2qc._memory.__version__", "0.0.next")
+    fit_cached(str(tmp_path), encoder, *labelled_texts)
+    assert len(fits) == 1
+
+
+def test_given_estimator_stays_unfitted(tmp_path, labelled_texts):
+    encoder = make_encoder(vocab_size=400)
+    for memory in (None, str(tmp_path)):
+        assert fit_cached(memory, encoder, *labelled_texts) is not encoder
+        assert not hasattr(encoder, "backbone_")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "is_stored"),
+    [
+        (TfidfLinearClassifier(C=1.0, random_state=0), True),
+        (TfidfLinearClassifier(C=1.0), False),
+        (TfidfVectorizer(), True),  # takes no seed
+        (make_pipeline(TfidfVectorizer(), OneVsRestClassifier(SGDClassifier())), False),
+        (
+            make_pipeline(TfidfVectorizer(), OneVsRestClassifier(SGDClassifier(random_state=0))),
+            True,
+        ),
+        (
+            make_pipeline(
+                TfidfVectorizer(), OneVsRestClassifier(LogisticRegression(random_state=np.int64(3)))
+            ),
+            True,
+        ),
+    ],
+    ids=["seed", "no seed", "takes none", "part without seed", "part with seed", "numpy seed"],
+)
+def test_only_what_can_be_repeated_is_stored(tmp_path, labelled_texts, estimator, is_stored):
+    """A pipeline whose classifier had no seed was remembered all the same."""
+    X, Y = labelled_texts
+    fit_cached(str(tmp_path), estimator, X, Y.toarray())
+    assert bool(stored(tmp_path)) == is_stored
