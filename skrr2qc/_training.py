@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
-from sklearn.utils import check_random_state
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
@@ -154,8 +154,9 @@ def forward_batches(module, batches, device):
         For ``batches.order[i : i + B]``, the texts in the order in which they travelled.
     """
     module.to(device).eval()
-    with torch.inference_mode(), torch.autocast(
-        _kind(device), torch.bfloat16, enabled=uses_bfloat16(device)
+    with (
+        torch.inference_mode(),
+        torch.autocast(_kind(device), torch.bfloat16, enabled=uses_bfloat16(device)),
     ):
         for inputs, _ in batches:
             outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()})

@@ -231,39 +231,48 @@ default=None
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """One text a label: its description, or else its name."""
         return self.node_texts[: self.n_labels]
 
     @property
     def parents(self) -> dict[str, tuple[str, ...]]:
+        """Parents of each node that has any, and of each inner node."""
         links = zip(self.nodes, self._links, strict=True)
         return {node: above for i, (node, above) in enumerate(links) if above or i >= len(self)}
 
     @property
     def n_labels(self) -> int:
+        """Number of labels, L."""
         return len(self.names)
 
     @property
     def n_nodes(self) -> int:
+        """Number of labels and inner nodes, V."""
         return len(self.nodes)
 
     @property
     def n_meta_labels(self) -> int:
+        """Number of meta-labels, M."""
         return len(self.meta_names)
 
     @property
     def is_tree(self) -> bool:
+        """Whether no node has two parents."""
         return all(len(above) <= 1 for above in self._links)
 
     @cached_property
     def max_depth(self) -> int:
+        """Shortest depth of the deepest label; 1 without a hierarchy."""
         return int(node_depths(self._parent_positions)[: self.n_labels].max())
 
     @cached_property
     def label_to_meta(self) -> sp.csr_matrix | None:
+        """Which meta-labels each label has, (L, M), {0, 1}; None if there are none."""
         return _indicator(self._meta_of, self.n_meta_labels) if any(self._meta_of) else None
 
     @cached_property
     def ancestors(self) -> sp.csr_matrix:
+        """Which nodes are a label or above it, (L, V), {0, 1}."""
         return _read_only(ancestor_matrix(self._parent_positions)[: self.n_labels])
 
     def distances(self) -> np.ndarray:

@@ -290,9 +290,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True
-        )
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True)
         self._is_multilabel = sp.issparse(y) or type_of_target(y).startswith("multilabel")
         if self._is_multilabel or (y.ndim == 2 and y.shape[1] > 1):
             self._is_multilabel = True
@@ -432,9 +430,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         return TextTower(backbone, n_frozen, LabelHead(**init_args))
 
     def _restore_module(self, name, content):
-        if getattr(self, "encoder", None) is None and isinstance(content, dict):
-            if "n_inputs" not in (content["init_args"] or {}):
-                return content  # waits for attach_encoder
+        has_encoder = getattr(self, "encoder", None) is not None
+        if not has_encoder and isinstance(content, dict) and "n_inputs" not in content["init_args"]:
+            return content  # waits for attach_encoder
         return super()._restore_module(name, content)
 
 

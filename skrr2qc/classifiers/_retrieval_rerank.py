@@ -281,7 +281,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         Y = check_label_matrix(Y, n_samples=len(X), labels=labels)
         if not Y.nnz:
             raise ValueError(
-                f"`Y` has no positive entry (shape {Y.shape}): expected at least one text with a label."
+                f"`Y` has no positive entry (shape {Y.shape}): expected at least one text with a "
+                "label."
             )
         self._check_part_labels(Y)
         self.labels_ = labels
@@ -312,9 +313,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.n_validation_ = len(held_out)
         if len(held_out) < _FEWEST_HELD_OUT or not Y[held_out].nnz:
             warnings.warn(
-                f"Only {len(held_out)} rows could be held out, too few to choose on: the threshold is "
-                "chosen on the training rows, where scores are too high, and no lexical evidence is "
-                "used. Give more rows, or a larger `validation_fraction`.",
+                f"Only {len(held_out)} rows could be held out, too few to choose on: the "
+                "threshold is chosen on the training rows, where scores are too high, and no "
+                "lexical evidence is used. Give more rows, or a larger `validation_fraction`.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -328,7 +329,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         head = self._fit_part(head, 1, X, Y, frozen)
         lexical = None
         if self.lexical is not None and self.n_validation_:
-            lexical = TfidfLinearClassifier(C=1.0) if isinstance(self.lexical, str) else self.lexical
+            lexical = (
+                TfidfLinearClassifier(C=1.0) if isinstance(self.lexical, str) else self.lexical
+            )
             lexical = inherit(lexical, self, 2)
             lexical = fit_cached(self.memory, lexical, X, targets_for(lexical, Y))
         reranker = None

@@ -34,12 +34,14 @@ def load_pretrained(name, max_length, local_files_only):
     is_folder = Path(name).is_dir()
     if not is_folder and (local_files_only or _looks_like_folder(name)):
         raise OSError(
-            f"`backbone` == {name!r} is no folder (looked from {Path.cwd().name}/). Give the folder "
-            "of a saved encoder, or 'compact', which needs none."
+            f"`backbone` == {name!r} is no folder (looked from {Path.cwd().name}/). Give the "
+            "folder of a saved encoder, or 'compact', which needs none."
         )
     network, pooling, tokenizer, longest = _load(name, is_folder or local_files_only)
     if pooling not in ("mean", "cls"):
-        raise ValueError(f"The encoder {name!r} pools by {pooling!r}: only 'mean' and 'cls' are known.")
+        raise ValueError(
+            f"The encoder {name!r} pools by {pooling!r}: only 'mean' and 'cls' are known."
+        )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ValueError(f"The encoder {name!r} has no fast tokenizer (tokenizer.json).")
@@ -64,9 +66,9 @@ def _load(name, local_files_only):
         model = SentenceTransformer(name, device="cpu", local_files_only=local_files_only)
     except Exception as error:
         raise OSError(
-            f"`backbone` == {name!r} could not be loaded as a sentence-transformers or transformers "
-            f"encoder ({type(error).__name__}: {error}). Check the folder or name; 'compact' needs no "
-            "download."
+            f"`backbone` == {name!r} could not be loaded as a sentence-transformers or "
+            f"transformers encoder ({type(error).__name__}: {error}). Check the folder or name; "
+            "'compact' needs no download."
         ) from error
     network = model[0].auto_model
     pooling = _pooling_mode(model[1]) if len(model) > 1 else "mean"

@@ -200,9 +200,7 @@ class RCPTEncoder(
                 self.backbone, self.max_length, self.local_files_only
             )
             return self._encode(X)
-        self.tokenizer_ = train_tokenizer(
-            X, vocab_size=self.vocab_size, max_length=self.max_length
-        )
+        self.tokenizer_ = train_tokenizer(X, vocab_size=self.vocab_size, max_length=self.max_length)
         ids = self._encode(X)
         self.backbone_ = CompactBackbone(self.tokenizer_.vocab_size, self.hidden_size)
         self.backbone_.start_from(word_vectors(ids, self.tokenizer_, self.backbone_.n_bag, rng))
@@ -212,8 +210,8 @@ class RCPTEncoder(
         ids, n_truncated = self.tokenizer_.encode(X)
         if n_truncated:
             warnings.warn(
-                f"{n_truncated} of {len(X)} texts are longer than {self.tokenizer_.max_length} tokens "
-                "and are read up to there. Raise `max_length` if the backbone takes more.",
+                f"{n_truncated} of {len(X)} texts are longer than {self.tokenizer_.max_length} "
+                "tokens and are read up to there. Raise `max_length` if the backbone takes more.",
                 UserWarning,
                 stacklevel=4,
             )

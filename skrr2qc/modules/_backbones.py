@@ -90,8 +90,8 @@ class _Convolutions(nn.Module):
         passed, inputs = hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
         is_token = attention_mask.unsqueeze(-1)
         inputs = (inputs * is_token).transpose(1, 2)  # (B, T, I) -> (B, I, T)
-        maps = [F.relu(f(F.pad(inputs, (0, w - 1)))) for w, f in zip(self.widths, self.filters)]
-        maps = torch.cat(maps, dim=1).transpose(1, 2)  # (B, T, 3 * filters)
+        each = [F.relu(f(F.pad(inputs, (0, f.kernel_size[0] - 1)))) for f in self.filters]
+        maps = torch.cat(each, dim=1).transpose(1, 2)  # (B, T, 3 * filters)
         return torch.cat([passed.to(maps.dtype), maps * is_token], dim=2)
 
 
@@ -124,9 +124,7 @@ class CompactBackbone(_Backbone):
 
     lr, n_epochs, n_frozen_layers = 1e-3, 12, 0
 
-    def __init__(
-        self, vocab_size: int, hidden_size: int, token_dropout=0.1, filter_dropout=0.3
-    ):
+    def __init__(self, vocab_size: int, hidden_size: int, token_dropout=0.1, filter_dropout=0.3):
         super().__init__()
         self.init_args = {
             "vocab_size": vocab_size,
@@ -167,7 +165,9 @@ class CompactBackbone(_Backbone):
         hidden = hidden.float()
         is_kept = attention_mask.bool()
         if self.training and self.token_dropout:
-            is_kept = is_kept & (torch.rand(is_kept.shape, device=hidden.device) >= self.token_dropout)
+            is_kept = is_kept & (
+                torch.rand(is_kept.shape, device=hidden.device) >= self.token_dropout
+            )
         bag = mean_pool(hidden[:, :, : self.n_bag], is_kept)
         maxima = hidden[:, :, self.n_bag :].amax(dim=1)  # padding is 0, and no filter is below
         maxima = F.dropout(maxima, self.filter_dropout, self.training)
@@ -285,8 +285,9 @@ def get_backbone(encoder):
     backbone = getattr(encoder, "backbone_", None)
     if backbone is None:
         raise TypeError(
-            f"{type(encoder).__name__} has no backbone that could be fine-tuned (no `backbone_` after "
-            "fit). Use RCPTEncoder, or give its features to the part: make_pipeline(encoder, part)."
+            f"{type(encoder).__name__} has no backbone that could be fine-tuned (no `backbone_` "
+            "after fit). Use RCPTEncoder, or give its features to the part: "
+            "make_pipeline(encoder, part)."
         )
     return backbone
 

@@ -50,7 +50,9 @@ class TextCNN(nn.Module):
         for convolution in self.convolutions:
             width = convolution.kernel_size[0]
             maps = F.relu(convolution(embedded))  # (B, F, T - width + 1)
-            is_inside = attention_mask[:, width - 1 :].clone()  # windows that end before the padding
+            is_inside = attention_mask[
+                :, width - 1 :
+            ].clone()  # windows that end before the padding
             is_inside[:, 0] = True  # a text shorter than the filter keeps its one, padded, window
             pooled.append(maps.masked_fill(~is_inside[:, None, :], 0.0).amax(dim=2))
         features = torch.cat(pooled, dim=1)

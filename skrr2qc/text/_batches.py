@@ -4,7 +4,9 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-_BUCKET_BATCHES = 32  # batches sorted by length together: enough to avoid padding, few enough to mix
+_BUCKET_BATCHES = (
+    32  # batches sorted by length together: enough to avoid padding, few enough to mix
+)
 
 
 class TokenBatches:
@@ -39,7 +41,8 @@ class TokenBatches:
     """
 
     def __init__(
-        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, min_length=1, states=None
+        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, min_length=1,
+        states=None,
     ):  # fmt: skip
         self.ids = ids
         self.Y = Y

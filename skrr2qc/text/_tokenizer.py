@@ -36,7 +36,9 @@ class TextTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_length)
         special = self._tokenizer.get_added_tokens_decoder()
-        self.special_ids = np.array(sorted(i for i, t in special.items() if t.special), dtype=np.int64)
+        self.special_ids = np.array(
+            sorted(i for i, t in special.items() if t.special), dtype=np.int64
+        )
 
     def __getstate__(self):
         names = ("definition", "max_length", "pad_id", "mask_id")

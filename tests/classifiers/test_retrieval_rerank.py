@@ -1,0 +1,642 @@
+"""RetrievalRerankClassifier: how the parts are composed; the common contract is elsewhere."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
+
+import skrr2qc.classifiers._retrieval_rerank as composite
+from skrr2qc import (
+    ClassCenterHead,
+    LabelSpace,
+    MetaLabelReranker,
+    RCPTEncoder,
+    RetrievalRerankClassifier,
+    TfidfLinearClassifier,
+)
+from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
+from skrr2qc.model_selection import MultilabelStratifiedKFold
+
+
+def make_encoder(**params):
+    return RCPTEncoder(**{"hidden_size": 16, "vocab_size": 300, **params})
+
+
+def make_classifier(**params):
+    """Small and quick; a quarter of the 80 rows is held out."""
+    parts = {
+        "encoder": make_encoder(),
+        "head": ClassCenterHead(n_epochs=2),
+        "validation_fraction": 0.25,
+        "random_state": 0,
+    }
+    return RetrievalRerankClassifier(**{**parts, **params})
+
+
+@pytest.fixture(scope="module")
+def fitted(questions):
+    """With meta-labels, fitted once: leave it as it is."""
+    classifier = make_classifier(labels=questions.labels, reranker=make_reranker())
+    return classifier.fit(list(questions.texts), questions.Y)
+
+
+def make_reranker(classifier=None, **params):
+    return MetaLabelReranker(
+        ClassCenterHead(n_epochs=2) if classifier is None else classifier, **params
+    )
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Names of the estimators that were fitted, in order, with the number of their rows."""
+    done = []
+    for kind in (RCPTEncoder, ClassCenterHead, MetaLabelReranker, TfidfLinearClassifier):
+
+        def counted(self, X, *args, _fit=kind.fit, **kwargs):
+            done.append((type(self).__name__, X.shape[0] if hasattr(X, "shape") else len(X)))
+            return _fit(self, X, *args, **kwargs)
+
+        monkeypatch.setattr(kind, "fit", counted)
+    return done
+
+
+def force_weight(monkeypatch, weight):
+    choose = composite.choose_blend
+    monkeypatch.setattr(composite, "choose_blend", lambda *args: (weight, choose(*args)[1]))
+
+
+# --- parameters and searches ------------------------------------------------------------------
+
+
+def test_nested_parameters_reach_the_parts(questions):
+    classifier = make_classifier(reranker=make_reranker(), labels=questions.labels).set_params(
+        encoder__hidden_size=24,
+        head__class_center_weight=0.7,
+        reranker__alpha=2.0,
+        reranker__classifier__batch_size=7,
+    )
+    classifier.fit(list(questions.texts), questions.Y)
+    assert classifier.encoder_.transform(["x"]).shape == (1, 24)
+    assert classifier.head_.class_center_weight == 0.7
+    assert classifier.reranker_.alpha == 2.0
+    assert classifier.reranker_.classifier_.batch_size == 7
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_grid_search(questions):
+    search = GridSearchCV(
+        make_classifier(
+            reranker=make_reranker(),
+            labels=questions.labels,
+            lexical=None,
+            validation_fraction=0.5,
+        ),
+        {"head__class_center_weight": [0.0, 0.3], "reranker__alpha": [0.0, 1.0]},
+        cv=MultilabelStratifiedKFold(2),
+        scoring={"ndcg": ndcg_at_5_scorer, "first": precision_at_1_scorer},
+        refit="ndcg",
+        error_score="raise",
+    )
+    X, Y = list(questions.texts), questions.Y.toarray()
+    search.fit(X, Y)
+    assert search.cv_results_["mean_test_ndcg"].shape == (4,)
+    assert len(set(search.cv_results_["mean_test_ndcg"])) > 1
+    assert search.predict(X[:3]).shape == (3, Y.shape[1])
+    best = search.best_estimator_
+    assert best.reranker_.alpha == search.best_params_["reranker__alpha"]
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_cross_validation(questions):
+    values = cross_val_score(
+        make_classifier(lexical=None, validation_fraction=0.5),
+        list(questions.texts),
+        questions.Y.toarray(),
+        cv=MultilabelStratifiedKFold(2),
+        scoring=ndcg_at_5_scorer,
+        error_score="raise",
+    )
+    assert values.shape == (2,)
+    assert (values > 0).all()
+
+
+def test_parts_follow_the_parent_unless_they_say_otherwise(questions, fits):
+    head = ClassCenterHead(n_epochs=1, random_state=7, device="cpu")
+    classifier = make_classifier(head=head, device="cpu", lexical=None).fit(
+        list(questions.texts), questions.Y
+    )
+    assert classifier.head_.random_state == 7
+    assert classifier.encoder_.device == "cpu"
+    assert isinstance(classifier.encoder_.random_state, int)
+    assert classifier.encoder_.random_state != 0
+    assert head.encoder is None
+    assert not hasattr(head, "module_")
+
+
+def test_random_state(labelled_texts, questions):
+    X, Y = labelled_texts
+
+    def scores(**params):
+        return make_classifier(lexical=None, **params).fit(X, Y).predict_proba(X)
+
+    first = scores(random_state=3)
+    assert_array_equal(scores(random_state=3), first)
+    assert not np.array_equal(scores(random_state=4), first)
+    state = np.random.RandomState(3)
+    assert_array_equal(
+        scores(random_state=state, refit=False),
+        scores(random_state=np.random.RandomState(3), refit=False),
+    )
+
+
+def test_one_part_does_not_move_the_numbers_of_another(labelled_texts, questions):
+    X, Y = labelled_texts
+    alone = make_classifier(lexical=None, reranker="passthrough").fit(X, Y)
+    others = [
+        make_classifier(),
+        make_classifier(lexical=None, reranker=make_reranker(), labels=questions.labels),
+    ]
+    others[1].head.set_params(center_init="means")
+    for other in others:
+        other.fit(X, Y)
+        assert_array_equal(other.encoder_.transform(X), alone.encoder_.transform(X))
+    assert_array_equal(others[0].head_.predict_proba(X), alone.head_.predict_proba(X))
+    alone.set_params(head__center_init="means", labels=questions.labels).fit(X, Y)
+    assert_array_equal(others[1].head_.predict_proba(X), alone.head_.predict_proba(X))
+
+
+# --- targets ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [set, list, tuple, frozenset])
+def test_label_names_as_targets(questions, form):
+    X, Y = list(questions.texts), questions.Y
+    names = [form(row) for row in questions.labels.decode(Y)]
+    expected = make_classifier(labels=questions.labels, reranker="passthrough").fit(X, Y)
+    classifier = clone(expected).fit(X, names)
+    assert_array_equal(classifier.predict_proba(X), expected.predict_proba(X))
+    assert classifier.labels_ is questions.labels
+    without = make_classifier().fit(X, names)
+    assert without.labels is None
+    assert without.labels_ == LabelSpace.from_targets(names)
+    assert without.labels_.names == tuple(sorted(questions.labels.names))
+    assert without.predict_topk(X[:2], k=3)[0].shape == (2, 3)
+
+
+def test_unknown_label_name_stops_before_training(labelled_texts, fits):
+    X, _ = labelled_texts
+    names = [{"circle"}] * (len(X) - 1) + [{"cirlce"}]
+    with pytest.raises(ValueError, match=r"cirlce.*did you mean 'circle'"):
+        make_classifier(labels=LabelSpace(["circle", "square"])).fit(X, names)
+    assert fits == []
+
+
+def test_unseen_labels_and_unlabelled_rows_are_told_once(labelled_texts):
+    X, Y = labelled_texts
+    Y = sp.hstack([Y, sp.csr_matrix((Y.shape[0], 3))]).tolil()
+    Y[[0, 1]] = 0
+    with pytest.warns(UserWarning, match=r"2 of 80 texts.*3 of 15 labels") as caught:
+        classifier = make_classifier().fit(X, Y.tocsr())
+    assert len(caught) == 1
+    scores = classifier.predict_proba(X)
+    assert np.isfinite(scores).all()
+    assert scores[:, -3:].mean() < scores[:, :-3].mean()
+
+
+def test_no_positive_at_all(labelled_texts, fits):
+    X, Y = labelled_texts
+    with pytest.raises(ValueError, match=r"no positive entry \(shape \(80, 12\)\)"):
+        make_classifier().fit(X, sp.csr_matrix(Y.shape))
+    assert fits == []
+
+
+@pytest.mark.filterwarnings("ignore:.* texts have no label")
+@pytest.mark.parametrize("where", ["some", "all"])
+def test_one_label_only(labelled_texts, where):
+    X, Y = labelled_texts
+    Y = Y[:, [3]] if where == "some" else sp.csr_matrix(np.ones((len(X), 1)))
+    classifier = make_classifier().fit(X, Y)
+    scores = classifier.predict_proba(X)
+    assert scores.shape == (80, 1)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert classifier.predict_topk(X, k=1)[0].tolist() == [[0]] * 80
+    assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
+    if where == "all":
+        assert classifier.predict(X).all()
+
+
+# --- the fitted pipeline ----------------------------------------------------------------------
+
+FOREIGN = OneVsRestClassifier(LogisticRegression())
+FOREST = RandomForestClassifier(5)
+NEIGHBOURS = KNeighborsClassifier(3)
+CASES = {
+    "default": {},
+    "meta-labels": {"labels": True},
+    "meta-labels, own classifier": {"labels": True, "reranker": make_reranker()},
+    "no reranking": {"labels": True, "reranker": "passthrough"},
+    "alpha 0": {"labels": True, "reranker": make_reranker(alpha=0)},
+    "alpha 2": {"labels": True, "reranker": make_reranker(alpha=2)},
+    "semantic only": {"lexical": None},
+    "half lexical": {"labels": True, "weight": 0.5},
+    "lexical only": {"labels": True, "weight": 1.0},
+    "vectorizer": {"encoder": TfidfVectorizer(), "labels": True},
+    "vectorizer, half lexical": {"encoder": TfidfVectorizer(), "weight": 0.5},
+    "foreign head": {"head": FOREIGN, "labels": True},
+    "foreign head, half lexical": {"head": FOREIGN, "weight": 0.5},
+    "foreign head on a vectorizer": {"encoder": TfidfVectorizer(), "head": FOREIGN, "weight": 0.5},
+    "forest": {"head": FOREST, "weight": 0.5},
+    "neighbours": {"head": NEIGHBOURS, "weight": 0.0},
+    "one model a label": {"head": MultiOutputClassifier(LogisticRegression()), "weight": 0.5},
+    "no probabilities": {"head": OneVsRestClassifier(LinearSVC()), "weight": 0.3},
+    "pipeline as head": {
+        "head": make_pipeline(FunctionTransformer(np.sqrt, validate=True), FOREIGN),
+        "encoder": TfidfVectorizer(norm="l1"),
+        "weight": 0.0,
+    },
+    "foreign lexical channel": {
+        "lexical": make_pipeline(TfidfVectorizer(), NEIGHBOURS),
+        "weight": 0.5,
+    },
+    "foreign meta-labels": {"labels": True, "reranker": make_reranker(FOREIGN)},
+    "forest of meta-labels": {"labels": True, "reranker": make_reranker(FOREST), "weight": 0.5},
+    "neighbours of sparse meta-labels": {
+        "encoder": TfidfVectorizer(),
+        "labels": True,
+        "reranker": make_reranker(NEIGHBOURS),
+        "weight": 0.5,
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:Label not .* is present in all training examples")
+@pytest.mark.parametrize("case", CASES)
+def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeypatch, case):
+    """Foreign meta-classifiers differed in the last digits, others were not even fitted."""
+    X, Y = labelled_texts
+    params = dict(CASES[case])
+    weight = params.pop("weight", None)
+    if weight is not None:
+        force_weight(monkeypatch, weight)
+    if params.pop("labels", False):
+        params["labels"] = questions.labels
+    if "pipeline as head" in case:
+        params["head"] = make_pipeline(FunctionTransformer(accept_sparse=True), FOREIGN)
+    classifier = make_classifier(**params).fit(X, Y)
+    assert weight is None or classifier.lexical_weight_ == weight
+    assert list(classifier.pipeline_.named_steps) == ["encoder", "head", "reranker"]
+    for texts in (X, X[:1], ["", "area of $x^2$", "面积"]):
+        scores = classifier.predict_proba(texts)
+        again = classifier.pipeline_.predict_proba(texts)
+        assert scores.dtype == again.dtype == np.float32
+        assert np.isfinite(scores).all()
+        assert ((scores >= 0) & (scores <= 1)).all()
+        assert_array_equal(again, scores)
+        assert_array_equal(classifier.pipeline_.predict(texts), classifier.predict(texts))
+
+
+def test_foreign_head_is_what_scikit_learn_makes_of_the_vectors(labelled_texts):
+    X, Y = labelled_texts
+    classifier = make_classifier(head=FOREIGN, lexical=None, refit=True).fit(X, Y)
+    vectors = classifier.encoder_.transform(X)
+    expected = clone(FOREIGN).fit(vectors, Y.toarray()).decision_function(vectors)
+    slope, intercept = classifier.curves_[0]
+    expected = 1 / (1 + np.exp(-(slope * expected + intercept)))
+    assert_allclose(classifier.predict_proba(X), expected, rtol=1e-4)
+
+
+# --- what is chosen on held-out rows ----------------------------------------------------------
+
+
+def test_choices_are_made_on_rows_that_training_did_not_see(labelled_texts, monkeypatch, fits):
+    X, Y = labelled_texts
+    trained_on, chosen_on = [], []
+    fit_parts, choose = RetrievalRerankClassifier._fit_parts, composite.choose_blend
+    threshold = composite.best_global_threshold
+
+    def watch_parts(self, texts, targets):
+        trained_on.append(texts)
+        return fit_parts(self, texts, targets)
+
+    def watch_blend(targets, *logits):
+        chosen_on.append(targets.toarray())
+        return choose(targets, *logits)
+
+    def watch_threshold(targets, scores):
+        chosen_on.append(targets.toarray())
+        return threshold(targets, scores)
+
+    monkeypatch.setattr(RetrievalRerankClassifier, "_fit_parts", watch_parts)
+    monkeypatch.setattr(composite, "choose_blend", watch_blend)
+    monkeypatch.setattr(composite, "best_global_threshold", watch_threshold)
+    classifier = make_classifier().fit(X, Y)
+    n_held_out = classifier.n_validation_
+    assert 15 <= n_held_out <= 25
+    assert [len(texts) for texts in trained_on] == [80 - n_held_out, 80]
+    assert trained_on[1] == X
+    rest = sorted(set(range(80)) - {X.index(text) for text in trained_on[0]})
+    assert len(chosen_on) == 2
+    for targets in chosen_on:
+        assert_array_equal(targets, Y[rest].toarray())
+    heads = [n for name, n in fits if name == "ClassCenterHead"]
+    assert heads == [80 - n_held_out, 80]
+
+
+def test_without_refit_the_parts_of_the_rest_are_kept(labelled_texts, fits):
+    X, Y = labelled_texts
+    classifier = make_classifier(refit=False).fit(X, Y)
+    n_trained = 80 - classifier.n_validation_
+    assert fits == [
+        ("RCPTEncoder", 80), ("ClassCenterHead", n_trained), ("TfidfLinearClassifier", n_trained)
+    ]  # fmt: skip
+    assert len(classifier.train_texts_) == 80
+
+
+def test_too_few_rows_to_hold_any_out(labelled_texts):
+    X, Y = labelled_texts
+    keep = np.unique(Y[:30].indices)
+    Y = Y[:30][:, keep]
+    with pytest.warns(UserWarning, match="too few to choose on") as caught:
+        classifier = make_classifier().fit(X[:30], Y)
+    assert len(caught) == 1
+    assert classifier.n_validation_ == 0
+    assert classifier.lexical_ is None
+    assert classifier.lexical_weight_ == 0
+    assert classifier.predict(X).shape == (80, len(keep))
+    assert_array_equal(classifier.pipeline_.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_lexical_channel_without_weight_is_dropped(labelled_texts, monkeypatch):
+    X, Y = labelled_texts
+    force_weight(monkeypatch, 0.0)
+    assert make_classifier().fit(X, Y).lexical_ is None
+    force_weight(monkeypatch, 0.1)
+    assert make_classifier().fit(X, Y).lexical_ is not None
+
+
+def test_threshold_decides_what_is_predicted(fitted, questions):
+    scores = fitted.predict_proba(questions.texts)
+    expected = scores > fitted.threshold_
+    assert_array_equal(fitted.predict(questions.texts), expected)
+    assert 0 < expected.sum() < expected.size
+    assert fitted.predict(questions.texts).dtype == np.int8
+
+
+# --- prediction -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_topk_is_the_head_of_the_sorted_scores(fitted, questions, k):
+    names, best = fitted.predict_topk(questions.texts, k=k)
+    scores = fitted.predict_proba(questions.texts)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert_array_equal(best, np.take_along_axis(scores, order, axis=1))
+    assert_array_equal(names, np.array(questions.labels.names)[order])
+    assert best.dtype == np.float32
+
+
+def test_topk_without_names_gives_columns(labelled_texts):
+    X, Y = labelled_texts
+    classifier = make_classifier(lexical=None).fit(X, Y)
+    columns, best = classifier.predict_topk(X[:4], k=2)
+    assert columns.dtype.kind == "i"
+    assert_array_equal(best[:, 0], classifier.predict_proba(X[:4]).max(axis=1))
+
+
+@pytest.mark.parametrize("k", [0, 13, 1.5, "2"])
+def test_topk_of_an_impossible_number(fitted, k):
+    with pytest.raises((ValueError, TypeError), match="`k`"):
+        fitted.predict_topk(["x"], k=k)
+
+
+def test_prediction_in_blocks(fitted, questions, monkeypatch):
+    monkeypatch.setattr(composite, "_BLOCK", 7)
+    texts = list(questions.texts)
+    blocks = [fitted.predict_proba(texts[i : i + 7]) for i in range(0, 80, 7)]
+    assert_array_equal(fitted.predict(texts), np.vstack(blocks) > fitted.threshold_)
+    assert_array_equal(fitted.predict_topk(texts, k=12)[1], -np.sort(-np.vstack(blocks), axis=1))
+
+
+def test_reranked_scores_follow_equation_15(fitted, questions):
+    texts = list(questions.texts)
+    label_to_meta = questions.labels.label_to_meta.toarray()
+    assert label_to_meta.sum(axis=1).min() > 0
+    means = fitted.reranker_.meta_scores(texts) @ label_to_meta.T / label_to_meta.sum(axis=1)
+    expected = fitted.retriever_.predict_proba(texts) * means
+    assert_allclose(fitted.predict_proba(texts), expected, rtol=1e-5)
+
+
+def test_texts_that_nobody_expects(fitted):
+    texts = ["", " ", "\n\t", "\x00\x07\x1b[31m", "😀" * 50, "\u202e\u200b\ufeff", "q" * 200_000]
+    texts += ["e\u0301", "面积是多少？", "\\frac{1}{2}" * 100, "a" + "\u0300" * 500]
+    scores = fitted.predict_proba(texts)
+    assert np.isfinite(scores).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert_array_equal(fitted.pipeline_.predict_proba(texts), scores)
+
+
+def test_training_texts_that_nobody_expects(labelled_texts):
+    X, Y = labelled_texts
+    X[0], X[1], X[2], X[3] = "", "\x00\x07", "😀 \u202e\u200b", "word " * 40_000
+    with pytest.warns(UserWarning, match="1 of 80 texts are longer than 256 tokens"):
+        scores = make_classifier().fit(X, Y).predict_proba(X)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    "text, lexical",
+    [("area of a circle", "tfidf"), ("area of a circle", None), ("", None), ("\u2603", "tfidf")],
+)
+def test_texts_that_are_all_the_same(labelled_texts, text, lexical):
+    _, Y = labelled_texts
+    scores = make_classifier(lexical=lexical).fit([text] * 80, Y).predict_proba([text, "other"])
+    assert np.isfinite(scores).all()
+    assert scores[0].argmax() == Y.sum(axis=0).argmax()
+
+
+def test_half_of_a_surrogate_pair_is_no_text(labelled_texts):
+    X, Y = labelled_texts
+    X[5] = "broken \ud83d emoji"
+    with pytest.raises(ValueError, match="surrogate"):
+        make_classifier().fit(X, Y)
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory_type", [str, lambda path: joblib.Memory(path, verbose=0)])
+def test_memory_changes_no_score(labelled_texts, questions, tmp_path, fits, memory_type):
+    X, Y = labelled_texts
+    classifier = make_classifier(reranker=make_reranker(), labels=questions.labels)
+    expected = classifier.fit(X, Y).predict_proba(X)
+    classifier = clone(classifier).set_params(memory=memory_type(str(tmp_path)))
+    for is_first in (True, False):
+        fits.clear()
+        scores = classifier.fit(X, Y).predict_proba(X)
+        assert_array_equal(scores, expected)
+        assert_array_equal(classifier.pipeline_.predict_proba(X), expected)
+        assert bool(fits) == is_first
+    assert classifier.head_.encoder_.estimator is classifier.encoder_
+
+
+def test_memory_without_a_seed_remembers_nothing(labelled_texts, tmp_path, fits):
+    X, Y = labelled_texts
+    classifier = make_classifier(lexical=None, random_state=None, memory=str(tmp_path))
+    n_fits = [len(fits) for _ in range(2) if classifier.fit(X, Y)]
+    assert n_fits == [3, 6]
+
+
+@pytest.mark.parametrize("change", [0, "text", "label"])
+def test_memory_knows_what_changed(labelled_texts, tmp_path, fits, change):
+    X, Y = labelled_texts
+    classifier = make_classifier(lexical=None, memory=str(tmp_path)).fit(X, Y)
+    fits.clear()
+    if change == "text":
+        X[0] += "!"
+    elif change == "label":
+        Y = Y.tolil()
+        Y[0, 0] = 1 - Y[0, 0]
+        Y = Y.tocsr()
+    classifier.fit(X, Y)
+    assert [name for name, _ in fits].count("RCPTEncoder") == (0 if change == 0 else 1)
+    assert [name for name, _ in fits].count("ClassCenterHead") == (0 if change == 0 else 2)
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_grid_fits_the_encoder_once_a_fold(labelled_texts, questions, tmp_path, fits):
+    X, Y = labelled_texts
+    classifier = make_classifier(
+        reranker=make_reranker(),
+        labels=questions.labels,
+        validation_fraction=0.5,
+        memory=str(tmp_path),
+    )
+    GridSearchCV(
+        classifier,
+        {"head__class_center_weight": [0.0, 0.1], "reranker__alpha": [0.5, 1.0]},
+        cv=MultilabelStratifiedKFold(2),
+        scoring=ndcg_at_5_scorer,
+        error_score="raise",
+    ).fit(X, Y.toarray())
+    assert [name for name, _ in fits].count("RCPTEncoder") == 2 + 1
+
+
+# --- wrong parts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"encoder": "bert-base"},
+        {"encoder": RCPTEncoder},
+        {"encoder": LogisticRegression()},
+        {"encoder": 3},
+        {"head": "linear"},
+        {"head": ClassCenterHead},
+        {"head": TfidfVectorizer()},
+        {"head": KMeans()},
+        {"head": 3},
+        {"lexical": "bm25"},
+        {"lexical": TfidfLinearClassifier},
+        {"lexical": TfidfVectorizer()},
+        {"reranker": "meta"},
+        {"reranker": MetaLabelReranker},
+        {"reranker": LogisticRegression()},
+        {"labels": ["circle"]},
+        {"labels": {"circle": "area"}},
+        {"device": 0},
+        {"validation_fraction": "0.1"},
+    ],
+)
+def test_parts_of_a_wrong_type(labelled_texts, fits, params):
+    with pytest.raises(TypeError, match=f"`{next(iter(params))}`"):
+        make_classifier(**params).fit(*labelled_texts)
+    assert fits == []
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"validation_fraction": 0}, "validation_fraction"),
+        ({"validation_fraction": 0.6}, "validation_fraction"),
+        ({"device": "cuda:99x"}, "device"),
+        ({"labels": LabelSpace(["a", "b"])}, "expected 2 columns, got 12"),
+        ({"reranker": make_reranker(label_to_meta=np.eye(3))}, r"expected shape \(12, M\)"),
+        ({"reranker": make_reranker(labels=LabelSpace(["a", "b"]))}, "expected 2 columns, got 12"),
+        ({"head": ClassCenterHead(labels=LabelSpace(["a"]))}, "expected 1 columns, got 12"),
+    ],
+)
+def test_parameters_out_of_range_stop_before_training(labelled_texts, fits, params, message):
+    """A map for other labels was found out once encoder and head had been trained."""
+    with pytest.raises(ValueError, match=message):
+        make_classifier(**params).fit(*labelled_texts)
+    assert fits == []
+
+
+def test_reranker_without_a_map_warns_once(labelled_texts):
+    X, Y = labelled_texts
+    with pytest.warns(UserWarning, match="no map from labels to meta-labels") as caught:
+        classifier = make_classifier(reranker=make_reranker(), lexical=None).fit(X, Y)
+    assert len(caught) == 1
+    assert_array_equal(classifier.predict_proba(X), classifier.retriever_.predict_proba(X))
+
+
+def test_nothing_to_warn_about(labelled_texts, questions):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_classifier(labels=questions.labels, reranker=make_reranker()).fit(*labelled_texts)
+
+
+# --- other parts ------------------------------------------------------------------------------
+
+
+def test_encoder_that_is_frozen_is_used_as_it_is(labelled_texts, tiny_encoder, fits):
+    X, Y = labelled_texts
+    vectors = tiny_encoder.transform(X)
+    classifier = make_classifier(encoder=FrozenEstimator(tiny_encoder)).fit(X, Y)
+    assert classifier.encoder_.estimator is tiny_encoder
+    assert "RCPTEncoder" not in [name for name, _ in fits]
+    assert_array_equal(tiny_encoder.transform(X), vectors)
+
+
+def test_stateless_vectorizer(labelled_texts):
+    X, Y = labelled_texts
+    classifier = make_classifier(encoder=HashingVectorizer(n_features=64), lexical=None)
+    scores = classifier.fit(X, Y).predict_proba(X)
+    assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
+
+
+def test_html_before_and_after_fit(labelled_texts, questions):
+    classifier = make_classifier(labels=questions.labels, reranker=make_reranker())
+    for estimator in (classifier, classifier.fit(*labelled_texts), classifier.pipeline_):
+        page = estimator._repr_html_()
+        assert "ClassCenterHead" in page or "ScoreStep" in page
+        assert "RCPTEncoder" in page or "EncodeStep" in page
+        assert repr(estimator)
+
+
+def test_progress_goes_to_the_error_stream(labelled_texts, capsys):
+    X, Y = labelled_texts
+    make_classifier(verbose=1, lexical=None).fit(X, Y)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "12 labels" in output.err
+    assert "cross_entropy" in output.err
+    make_classifier(lexical=None).fit(X, Y)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,117 @@
+"""The fitted composite as steps: what crosses them, and that they are what they say."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+from sklearn.base import clone, is_classifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.utils.validation import check_is_fitted
+
+import skrr2qc.classifiers._retrieval_rerank as composite
+from skrr2qc import ClassCenterHead, MetaLabelReranker, RCPTEncoder, RetrievalRerankClassifier
+
+
+@pytest.fixture(scope="module")
+def make(questions):
+    def make(weight=None, **params):
+        parts = {
+            "encoder": RCPTEncoder(hidden_size=16, vocab_size=300),
+            "head": ClassCenterHead(n_epochs=1),
+            "reranker": MetaLabelReranker(ClassCenterHead(n_epochs=1)),
+            "labels": questions.labels,
+            "validation_fraction": 0.25,
+            "random_state": 0,
+        }
+        classifier = RetrievalRerankClassifier(**{**parts, **params})
+        with pytest.MonkeyPatch.context() as patch:
+            if weight is not None:
+                choose = composite.choose_blend
+                patch.setattr(composite, "choose_blend", lambda *a: (weight, choose(*a)[1]))
+            return classifier.fit(list(questions.texts), questions.Y)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fitted(make):
+    return make(weight=0.5)
+
+
+def test_what_crosses_the_joints(fitted, questions):
+    texts = list(questions.texts[:9])
+    features = fitted.pipeline_["encoder"].transform(texts)
+    own, meta = fitted.head_.embed(texts), fitted.reranker_.classifier_.embed(texts)
+    lexical = fitted.lexical_.decision_function(texts)
+    assert_array_equal(features, np.hstack([own, lexical, meta]))
+    assert features.dtype == np.float32
+    scored = fitted.pipeline_["head"].transform(features)
+    assert_array_equal(scored, np.hstack([fitted.retriever_.predict_proba(texts), meta]))
+    reranked = fitted.pipeline_["reranker"].predict_proba(scored)
+    assert_array_equal(reranked, fitted.predict_proba(texts))
+    assert_array_equal(fitted.pipeline_[:-1].transform(texts), scored)
+
+
+def test_channels_without_weight_do_not_cross(make, questions, monkeypatch):
+    texts = list(questions.texts[:4])
+    only_head = make(weight=0.0, reranker="passthrough")
+    assert_array_equal(
+        only_head.pipeline_["encoder"].transform(texts), only_head.head_.embed(texts)
+    )
+    only_lexical = make(weight=1.0, reranker="passthrough")
+    monkeypatch.setattr(ClassCenterHead, "embed", None)
+    features = only_lexical.pipeline_["encoder"].transform(texts)
+    assert_array_equal(features, only_lexical.lexical_.decision_function(texts))
+
+
+def test_sparse_vectors_stay_sparse_for_foreign_heads(make, questions):
+    """A vectorizer of 200,000 columns was made dense, n x 200,000, on the way to its head."""
+    classifier = make(
+        weight=0.5,
+        encoder=TfidfVectorizer(),
+        head=OneVsRestClassifier(LogisticRegression()),
+        reranker="passthrough",
+    )
+    texts = list(questions.texts[:5])
+    features = classifier.pipeline_["encoder"].transform(texts)
+    assert sp.issparse(features)
+    width = len(classifier.encoder_.vocabulary_)
+    assert features.shape == (5, width + 12)
+    expected = classifier.encoder_.transform(texts)
+    assert_array_equal(features[:, :width].toarray(), expected.toarray())
+    scores = classifier.predict_proba(texts)
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), scores)
+
+
+def test_steps_are_fitted_and_fitting_them_again_changes_nothing(fitted, questions):
+    texts = list(questions.texts[:5])
+    scores = fitted.predict_proba(texts)
+    check_is_fitted(fitted.pipeline_)
+    for name, step in fitted.pipeline_.steps:
+        check_is_fitted(step)
+        assert step.fit(None, None) is step, name
+    assert fitted.pipeline_.fit(texts, None) is fitted.pipeline_
+    assert_array_equal(fitted.pipeline_.predict_proba(texts), scores)
+
+
+def test_last_step_is_a_classifier_of_columns(fitted, questions):
+    last = fitted.pipeline_["reranker"]
+    assert is_classifier(fitted.pipeline_)
+    assert_array_equal(last.classes_, np.arange(12))
+    assert_array_equal(fitted.pipeline_.classes_, fitted.classes_)
+    assert fitted.pipeline_.predict(list(questions.texts[:5])).dtype == np.int8
+
+
+def test_pipeline_survives_pickle(fitted, questions):
+    texts = list(questions.texts[:5])
+    back = pickle.loads(pickle.dumps(fitted.pipeline_))
+    assert_array_equal(back.predict_proba(texts), fitted.predict_proba(texts))
+
+
+def test_steps_can_be_cloned(fitted):
+    for _, step in fitted.pipeline_.steps:
+        assert type(clone(step)) is type(step)
