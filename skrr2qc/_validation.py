@@ -61,6 +61,7 @@ def check_texts(X, name="X"):
             f"`{name}` must hold only str, but {len(wrong)} of {len(texts)} items are not: "
             f"{', '.join(quoted)}. Decode bytes, and replace missing texts by ''."
         )
+    _check_encodable(texts, name)
     return [str(t) for t in texts]
 
 
@@ -163,6 +164,18 @@ def check_choice(value, name, choices):
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"`{name}` must be one of {sorted(choices)}, got {value!r}.")
     return value
+
+
+def _check_encodable(texts, name):
+    for i, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"`{name}[{i}]` is no valid Unicode: {error.reason} at character {error.start}. "
+                "Read the file with its own encoding, or drop such characters: "
+                "text.encode('utf-8', 'ignore').decode()."
+            ) from None
 
 
 def _from_sequence(Y, labels, name):

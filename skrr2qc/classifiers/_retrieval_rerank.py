@@ -346,7 +346,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         if "labels" in known and known["labels"] is None:
             part.set_params(labels=self.labels_)
         if "encoder" in known:
-            return fit_cached(self.memory, part, X, Y, encoder=frozen)
+            memory = self.memory if hasattr(part, "detach_encoder") else None
+            return fit_cached(memory, part, X, targets_for(part, Y), encoder=frozen)
         return fit_cached(self.memory, with_encoder(part, frozen), X, targets_for(part, Y))
 
     def _reranks(self):

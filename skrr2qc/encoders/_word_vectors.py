@@ -4,6 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
+_MAX_DENSE = 1000  # texts, or tokens, whose Gram matrix is decomposed at once
+_SMALLEST = 1e-6  # of the largest singular value: below, a direction is rounding error
+
 
 def word_vectors(ids, tokenizer, n_features, rng):
     """Token vectors whose weighted sum over a text is its latent semantic vector.
@@ -33,10 +36,30 @@ def word_vectors(ids, tokenizer, n_features, rng):
     rank = min(n_features, min(weighted.shape) - 1)
     vectors = rng.normal(scale=0.1 / np.sqrt(n_features), size=(counts.shape[1], n_features))
     if rank > 0 and weighted.count_nonzero():  # texts without a known token leave explicit zeros
-        components = svds(weighted, k=rank, rng=rng, solver="arpack")[2]  # (rank, V)
+        components = _main_directions(weighted, rank, rng)
         scale = np.linalg.norm(components, axis=0)
-        vectors[:, :rank] += (components / max(scale[scale > 0].mean(), 1e-12)).T
+        vectors[:, : len(components)] += (components / max(scale[scale > 0].mean(), 1e-12)).T
     return (vectors * idf[:, None] / max(idf.max(), 1e-12)).astype(np.float32)
+
+
+def _main_directions(matrix, rank, rng):
+    """Right singular vectors of the largest singular values; at most `rank`, none of value 0.
+
+    Those of value 0 are arbitrary, and where ARPACK meets them it goes on from random numbers
+    that follow no seed: small matrices, often of low rank, are decomposed without it.
+    """
+    if min(matrix.shape) <= _MAX_DENSE:
+        is_wide = matrix.shape[0] < matrix.shape[1]
+        squares, vectors = np.linalg.eigh(
+            (matrix @ matrix.T if is_wide else matrix.T @ matrix).toarray()
+        )
+        squares, vectors = squares[-rank:], vectors[:, -rank:]
+        is_used = squares > _SMALLEST**2 * squares.max()
+        directions = (matrix.T @ vectors if is_wide else vectors)[:, is_used]
+        return (directions / np.linalg.norm(directions, axis=0)).T
+    start = rng.standard_normal(min(matrix.shape))
+    _, values, directions = svds(matrix, k=rank, v0=start, solver="arpack")
+    return directions[values > _SMALLEST * values.max()]
 
 
 def _token_counts(ids, tokenizer):

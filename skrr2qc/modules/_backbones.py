@@ -191,7 +191,7 @@ class PretrainedBackbone(_Backbone):
         Used in place of building one.
     """
 
-    lr, n_epochs = 3e-4, 4
+    lr, n_epochs = 3e-4, 3
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):
         super().__init__()

@@ -8,6 +8,7 @@ PAD, UNKNOWN, CLASSIFY, MASK = "[PAD]", "[UNK]", "[CLS]", "[MASK]"
 # LaTeX commands and runs of letters are what merges work on; each Han character stands alone, as
 # do digits and punctuation, so that "x^2+12" and "\frac{1}{2}" share their parts.
 _PIECES = Regex(r"\\[A-Za-z]+|\p{Han}|[[\p{L}\p{M}]&&[^\p{Han}]]+|\p{N}|[^\p{L}\p{M}\p{N}\s]")
+_READ = 20_000  # characters of a text that merges are learned from: longer runs cost quadratic time
 _CHUNK = 2048  # texts handed to the encoder at once: bounds what its encodings take
 
 
@@ -113,7 +114,7 @@ def train_tokenizer(texts, *, vocab_size=8000, max_length=256):
         special_tokens=[PAD, UNKNOWN, CLASSIFY, MASK],
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((text[:_READ] for text in texts), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLASSIFY} $A", special_tokens=[(CLASSIFY, tokenizer.token_to_id(CLASSIFY))]
     )

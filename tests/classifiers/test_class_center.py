@@ -120,11 +120,28 @@ def test_weight_of_the_class_center_loss_is_a_factor(labelled_texts, tiny_encode
 
 
 def test_centers_stay_where_they_are_without_class_center_loss(head, labelled_texts):
-    """No gradient and no weight decay reaches them then."""
+    """No gradient reaches them then."""
     head.set_params(class_center_weight=0, weight_decay=0.5)
     after_one = head.set_params(n_epochs=1).fit(*labelled_texts).centers_
     assert_array_equal(after_one, head.set_params(n_epochs=4).fit(*labelled_texts).centers_)
     assert_allclose(np.linalg.norm(after_one, axis=1), 1, rtol=1e-5)
+
+
+def test_weight_decay_leaves_the_centers_alone(head, labelled_texts, monkeypatch):
+    nets = []
+
+    class Watched(class_center_module.TextNet):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            nets.append(self)
+
+    monkeypatch.setattr(class_center_module, "TextNet", Watched)
+    head.set_params(weight_decay=0.25).fit(*labelled_texts)
+    groups = nets[0].optimizer_.param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decay.pop(id(head.module_.head.centers)) == 0
+    assert id(head.module_.head.weight) in decay
+    assert set(decay.values()) == {0.25}
 
 
 def test_label_without_a_text_keeps_a_center_and_ranks_low(head, labelled_texts):

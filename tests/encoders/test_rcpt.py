@@ -38,11 +38,11 @@ def weights(encoder):
 def test_training_lowers_the_loss_and_moves_the_weights(encoder, questions):
     texts = list(questions.texts)
     untrained = weights(clone(encoder).fit(texts))
-    encoder.set_params(n_epochs=6, lr=5e-3).fit(texts)
+    encoder.set_params(n_epochs=12, lr=1e-2).fit(texts)
     losses = [row["masked_language_model"] for row in encoder.history_]
-    assert len(losses) == 6
-    assert losses[-1] < 0.9 * losses[0]
-    assert [row["epoch"] for row in encoder.history_] == [1, 2, 3, 4, 5, 6]
+    assert len(losses) == 12
+    assert losses[-1] < 0.95 * losses[0]
+    assert [row["epoch"] for row in encoder.history_] == list(range(1, 13))
     moved = weights(encoder)
     assert moved.keys() == untrained.keys()
     assert all(not torch.equal(moved[name], untrained[name]) for name in moved)
@@ -63,6 +63,15 @@ def test_deterministic(encoder, questions, n_epochs):
     assert not np.array_equal(encoder.set_params(random_state=1).fit(texts).transform(texts), first)
 
 
+def test_texts_that_repeat_are_encoded_alike_by_each_fit(encoder):
+    """Same seed, other vectors: texts of low rank met random numbers of nobody's seed."""
+    texts = [f"{a} of a {b}" for a in ("area", "side") for b in ("circle", "square")] * 12
+    encoder.set_params(hidden_size=64)
+    vectors = encoder.fit(texts).transform(texts)
+    for _ in range(3):
+        assert_array_equal(clone(encoder).fit(texts).transform(texts), vectors)
+
+
 def test_targets_change_nothing_yet(encoder, labelled_texts):
     X, Y = labelled_texts
     expected = encoder.fit(X).transform(X)
@@ -74,6 +83,7 @@ def test_targets_change_nothing_yet(encoder, labelled_texts):
 @pytest.mark.parametrize("texts", [[""] * 3, ["one"], ["same text"] * 4, ["", "☃", "\x00"]])
 def test_training_with_nothing_to_restore(encoder, texts):
     vectors = encoder.set_params(n_epochs=1).fit(texts).transform([*texts, "new"])
+    assert len(encoder.history_) == 1
     assert np.isfinite(vectors).all()
 
 

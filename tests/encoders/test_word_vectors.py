@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import skrr2qc.encoders._word_vectors as word_vectors_module
 from skrr2qc.encoders._word_vectors import word_vectors
 from skrr2qc.text import train_tokenizer
 
@@ -65,6 +66,29 @@ def test_open_directions_hold_small_noise(tokenizer):
     spread = np.abs(used[:, 1:]).mean()
     assert 0 < spread < 0.1
     assert (used != 0).all()
+
+
+@pytest.mark.parametrize("side", ["rows", "columns"])
+def test_texts_of_low_rank_are_decomposed_alike_each_time(tokenizer, side):
+    """ARPACK filled the directions without variance, loudly, with numbers that no seed ruled."""
+    texts = TEXTS[:3] * (4 if side == "rows" else 40)
+    vectors = start(tokenizer, texts, n_features=20)
+    for _ in range(3):
+        assert_array_equal(start(tokenizer, texts, n_features=20), vectors)
+    assert tokenizer.vocab_size < 100
+    quiet = start(tokenizer, texts, n_features=20, generator=Quiet)
+    assert (np.abs(quiet).max(axis=0) > 1e-6).sum() == 3
+
+
+def test_large_matrices_are_decomposed_to_the_same(tokenizer, monkeypatch):
+    """By ARPACK, but for one factor and the signs of the directions."""
+    dense = start(tokenizer, TEXTS, generator=Quiet)
+    monkeypatch.setattr(word_vectors_module, "_MAX_DENSE", 0)
+    sparse = start(tokenizer, TEXTS, generator=Quiet)
+    assert_array_equal(start(tokenizer, TEXTS, generator=Quiet), sparse)
+    factor = np.linalg.norm(sparse) / np.linalg.norm(dense)
+    assert_allclose(np.abs(sparse), factor * np.abs(dense), atol=1e-5)
+    assert 0.5 < factor < 2
 
 
 def test_noise_follows_the_generator(tokenizer):
