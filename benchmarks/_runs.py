@@ -178,6 +178,9 @@ def evaluate(Y_train, Y_test, scores, Y_pred):
                 Y_test, scores, average="macro", zero_division=1
             ),
             "tail_ndcg_at_5": metrics.tail_ndcg_at_k(Y_test, scores, five, Y_train, _MAX_TAIL),
+            "tail_ndcg_at_5_among_tail": metrics.tail_ndcg_at_k(
+                Y_test, scores, five, Y_train, _MAX_TAIL, ranked="tail"
+            ),
         }
         for group, entry in metrics.label_group_report(Y_test, scores, Y_train, five).items():
             figures[f"macro_f1_at_1_{group}"] = entry["macro_f1_at_1"]

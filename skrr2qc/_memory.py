@@ -28,10 +28,16 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None):
         return _fit(clone(estimator), X, Y, None, encoder)
     fingerprint = None if encoder is None else joblib.hash(encoder)
     fit = check_memory(memory).cache(_fit_detached, ignore=["encoder"])
-    fitted = fit(clone(estimator), X, Y, (fingerprint, __version__), encoder)
+    key = (fingerprint, _outside_of(estimator), __version__)
+    fitted = fit(clone(estimator), X, Y, key, encoder)
     if encoder is not None:
         fitted.attach_encoder(encoder)
     return fitted
+
+
+def _outside_of(estimator):
+    """What a fit reads beside its parameters and data, such as the files of an encoder's folder."""
+    return estimator._cache_key() if hasattr(estimator, "_cache_key") else None
 
 
 def _is_repeatable(estimator):

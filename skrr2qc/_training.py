@@ -78,6 +78,16 @@ class TextNet(NeuralNet):
         self.module_.eval()
         return self
 
+    def partial_fit(self, X, y=None, **fit_params):
+        """Run the loop; unlike skorch's, an interrupt ends the fit and is not swallowed."""
+        fit_params.pop("_routing_method", None)
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        finally:
+            self.notify("on_train_end", X=X, y=y)
+        return self
+
     def get_dataset(self, X, y=None):
         return X
 

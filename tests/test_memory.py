@@ -22,6 +22,7 @@ from skrr2qc import (
 )
 from skrr2qc._memory import fit_cached
 from skrr2qc.testing import tiny_encoder as make_encoder
+from tests.reference.tiny_bert import save_tiny_bert
 
 
 @pytest.fixture(autouse=True)
@@ -249,3 +250,16 @@ def test_only_what_can_be_repeated_is_stored(tmp_path, labelled_texts, estimator
     X, Y = labelled_texts
     fit_cached(str(tmp_path), estimator, X, Y.toarray())
     assert bool(stored(tmp_path)) == is_stored
+
+
+def test_other_weights_in_the_same_folder_are_another_encoder(tmp_path):
+    """The key once held the folder's name alone, so that a re-trained encoder was never read."""
+    folder, memory = tmp_path / "encoder", str(tmp_path / "memory")
+    vectors = []
+    for seed in (0, 0, 1):
+        if len(vectors) != 1:
+            save_tiny_bert(folder, seed=seed)
+        encoder = fit_cached(memory, RCPTEncoder(str(folder), random_state=0), ["mean"], None)
+        vectors.append(encoder.transform(["mean"]))
+    assert_array_equal(vectors[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[2])

@@ -292,3 +292,19 @@ def test_accelerator_agrees_on_the_ranking(labelled_texts):
     cpu, other = scores.values()
     assert np.isfinite(other).all()
     assert (cpu.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.8
+
+
+def test_interrupt_ends_the_fit():
+    """skorch swallows Ctrl-C, which left a half-trained model that counted as fitted."""
+
+    class Interrupted:
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    module = torch.nn.Linear(2, 2)
+    net = TextNet(module, lambda outputs, Y: {"loss": outputs.sum()}, n_epochs=1, lr=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit_batches(Interrupted())

@@ -56,10 +56,10 @@ class TextCNNClassifier(ModuleStateMixin, ClassifierMixin, BaseEstimator):
     --------
     >>> import numpy as np
     >>> from skrr2qc import TextCNNClassifier
-    >>> clf = TextCNNClassifier(n_filters=8, embedding_size=16, random_state=0)
+    >>> clf = TextCNNClassifier(embedding_size=16, lr=0.01, random_state=0)
     >>> texts, Y = ["a circle", "a square"] * 8, np.array([[1, 0], [0, 1]] * 8)
-    >>> clf.fit(texts, Y).predict(["circle"]).tolist()
-    [[1, 0]]
+    >>> clf.fit(texts, Y).predict_proba(["a circle"]).argmax()
+    np.int64(0)
     """
 
     def __init__(

@@ -21,13 +21,16 @@ class LexicalBlend(ClassifierMixin, BaseEstimator):
         Share of the lexical logits.
     curves : pair of (slope, intercept)
         What makes each one's logits calibrated log-odds.
+    unseen : sequence of int
+        Labels without a training text: they rank last, whatever a classifier makes of them.
     """
 
-    def __init__(self, head, lexical=None, weight=0.0, curves=((1.0, 0.0), (1.0, 0.0))):
+    def __init__(self, head, lexical=None, weight=0.0, curves=((1.0, 0.0), (1.0, 0.0)), unseen=()):
         self.head = head
         self.lexical = lexical
         self.weight = weight
         self.curves = curves
+        self.unseen = unseen
 
     def predict_proba(self, X):
         """Blended label scores, (n, L) float32."""
@@ -43,6 +46,7 @@ class LexicalBlend(ClassifierMixin, BaseEstimator):
         ):
             if weight > 0:
                 total = total + np.float32(weight) * _on_curve(logits, curve)
+        total[:, np.asarray(self.unseen, dtype=np.int64)] = -30.0
         return 1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0)))
 
     def __sklearn_is_fitted__(self):

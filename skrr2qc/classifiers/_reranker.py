@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._thresholds import best_global_threshold
@@ -66,7 +66,7 @@ def _as_floats(scores):
     return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
 
 
-class MetaLabelReranker(ClassifierMixin, BaseEstimator):
+class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     """Multiply label scores by the scores of the meta-labels that each label is made of.
 
     Parameters
@@ -201,6 +201,10 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
         """Labels whose reranked score exceeds `threshold_`; ndarray (n, L), {0, 1}."""
         return (self.predict_proba(X) > self.threshold_).astype(np.int8)
 
+    def transform(self, X):
+        """Reranked scores, as `predict_proba` gives them; ndarray (n, L)."""
+        return self.predict_proba(X)
+
     def meta_scores(self, X):
         """Scores of all meta-labels; ndarray of shape (n, M), or None without a map."""
         check_is_fitted(self, "classes_")
@@ -230,9 +234,10 @@ class MetaLabelReranker(ClassifierMixin, BaseEstimator):
             return label_scores
         return rerank_scores(label_scores, meta_scores, self.label_to_meta_, alpha=self.alpha)
 
-    def attach_retriever(self, retriever):
-        """Rerank the scores of a fitted retriever from now on."""
+    def attach_retriever(self, retriever, threshold):
+        """Rerank the scores of a fitted retriever from now on, and predict above `threshold`."""
         self.retriever = self.retriever_ = retriever
+        self.threshold_ = threshold
         return self
 
     def detach_encoder(self):

@@ -44,12 +44,12 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         is given the fitted encoder, any other is trained on its features.
     reranker : MetaLabelReranker, "passthrough" or None, default=None
         None reranks where `labels` has meta-labels; "passthrough" never does.
-    lexical : estimator, "tfidf" or None, default="tfidf"
-        Classifier of texts whose logits are added to the head's, with the weight that ranks
-        held-out rows best (which may be 0). "tfidf": ``TfidfLinearClassifier(C=1.0)``.
     labels : LabelSpace, default=None
         Names, hierarchy and meta-labels of the columns. None: columns 0..L-1, or the names met
         in `Y` where it holds label sets.
+    lexical : estimator, "tfidf" or None, default="tfidf"
+        Classifier of texts whose logits are added to the head's, with the weight that ranks
+        held-out rows best (which may be 0). "tfidf": ``TfidfLinearClassifier(C=1.0)``.
     validation_fraction : float, default=0.1
         Share of the rows, in (0, 0.5], held out to choose the lexical weight and the threshold.
     refit : bool, default=True
@@ -68,6 +68,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     encoder_, head_, lexical_, reranker_ : fitted parts; the last two may be None
+    unseen_ : ndarray of int
+        Labels without a training text; they rank last.
     lexical_weight_ : float in [0, 1]
         Share of the lexical logits in the retrieval score.
     threshold_ : float
@@ -103,9 +105,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         encoder=None,
         head=None,
         reranker=None,
-        lexical="tfidf",
         labels=None,
         *,
+        lexical="tfidf",
         validation_fraction=0.1,
         refit=True,
         memory=None,
@@ -155,7 +157,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         if self.refit and self.n_validation_:
             with warnings.catch_warnings():  # said once already
                 warnings.filterwarnings("ignore", message="There is no map from labels")
-                parts = self._fit_parts(X, Y)
+                parts = self._fit_parts(X, Y, with_lexical=self.lexical_weight_ > 0)
         self._keep(parts, X, Y)
         return self
 
@@ -286,12 +288,13 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             )
         self._check_part_labels(Y)
         self.labels_ = labels
+        self.unseen_ = np.flatnonzero(Y.getnnz(axis=0) == 0)
         n_empty = int((np.diff(Y.indptr) == 0).sum())
-        n_unseen = Y.shape[1] - len(np.unique(Y.indices))
+        n_unseen = len(self.unseen_)
         if n_empty or n_unseen:
             warnings.warn(
                 f"{n_empty} of {Y.shape[0]} texts have no label and count as negatives of all; "
-                f"{n_unseen} of {Y.shape[1]} labels have no training text and will rank low.",
+                f"{n_unseen} of {Y.shape[1]} labels have no training text and will rank last.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -323,12 +326,12 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             train = held_out = np.arange(Y.shape[0])
         return train, held_out
 
-    def _fit_parts(self, X, Y):
+    def _fit_parts(self, X, Y, with_lexical=True):
         frozen = FrozenEstimator(self.encoder_)
         head = ClassCenterHead() if self.head is None else self.head
         head = self._fit_part(head, 1, X, Y, frozen)
         lexical = None
-        if self.lexical is not None and self.n_validation_:
+        if self.lexical is not None and self.n_validation_ and with_lexical:
             lexical = (
                 TfidfLinearClassifier(C=1.0) if isinstance(self.lexical, str) else self.lexical
             )
@@ -360,9 +363,11 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         """Set lexical weight, calibration and threshold from held-out rows."""
         head = logits_of(parts.head, X)
         lexical = None if parts.lexical is None else logits_of(parts.lexical, X)
-        self.lexical_weight_, self.curves_ = choose_blend(Y, head, lexical)
-        blend = LexicalBlend(None, weight=self.lexical_weight_, curves=self.curves_)
-        scores = blend.blend(head, lexical)
+        seen = np.setdiff1d(self.classes_, self.unseen_)
+        self.lexical_weight_, self.curves_ = choose_blend(
+            Y[:, seen], head[:, seen], None if lexical is None else lexical[:, seen]
+        )
+        scores = self._blend(None, None).blend(head, lexical)
         if parts.reranker is not None:
             scores = parts.reranker.rerank(scores, X)
         self.threshold_ = best_global_threshold(Y, scores)
@@ -371,11 +376,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.head_, self.lexical_, self.reranker_ = parts
         if not self.lexical_weight_:
             self.lexical_ = None
-        self.retriever_ = LexicalBlend(
-            self.head_, self.lexical_, self.lexical_weight_, self.curves_
-        )
+        self.retriever_ = self._blend(self.head_, self.lexical_)
         if self.reranker_ is not None:
-            self.reranker_.attach_retriever(FrozenEstimator(self.retriever_))
+            self.reranker_.attach_retriever(FrozenEstimator(self.retriever_), self.threshold_)
         self.train_texts_, self.train_labels_ = X, Y
         self.pipeline_ = Pipeline(
             [
@@ -384,6 +387,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 ("reranker", RerankStep(self.reranker_, len(self.classes_), self.threshold_)),
             ]
         )
+
+    def _blend(self, head, lexical):
+        return LexicalBlend(head, lexical, self.lexical_weight_, self.curves_, self.unseen_)
 
     def _rerank(self, scores, X):
         return scores if self.reranker_ is None else self.reranker_.rerank(scores, X)

@@ -27,13 +27,14 @@ def load_pretrained(name, max_length, local_files_only):
     Raises
     ------
     OSError
-        If nothing can be loaded under that name.
+        If nothing can be loaded under a hub name, or from a folder that is there.
     ValueError
-        If it pools otherwise than by mean or first token, or has no fast tokenizer.
+        If there is no such folder, or if the encoder pools otherwise than by mean or first
+        token, or has no fast tokenizer.
     """
     is_folder = Path(name).is_dir()
     if not is_folder and (local_files_only or _looks_like_folder(name)):
-        raise OSError(
+        raise ValueError(
             f"`backbone` == {name!r} is no folder (looked from {Path.cwd().name}/). Give the "
             "folder of a saved encoder, or 'compact', which needs none."
         )
@@ -56,7 +57,9 @@ def load_pretrained(name, max_length, local_files_only):
 
 
 def _looks_like_folder(name):
-    return name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name
+    if name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name:
+        return True
+    return "/" in name and Path(name).parent.is_dir()
 
 
 def _load(name, local_files_only):
@@ -70,7 +73,14 @@ def _load(name, local_files_only):
             f"transformers encoder ({type(error).__name__}: {error}). Check the folder or name; "
             "'compact' needs no download."
         ) from error
-    network = model[0].auto_model
+    kinds = [type(module).__name__ for module in model]
+    if set(kinds) - {"Transformer", "Pooling", "Normalize"}:
+        raise ValueError(
+            f"The encoder {name!r} is made of {kinds}: only a transformer, its pooling and "
+            "normalisation are known. Give its embeddings to a classifier as features instead."
+        )
+    network = model[0].auto_model.float()  # saved in half precision, it could not be trained on
+    network.config.dtype = network.dtype
     pooling = _pooling_mode(model[1]) if len(model) > 1 else "mean"
     return network, pooling, model.tokenizer, model.max_seq_length
 

@@ -3,6 +3,7 @@
 import warnings
 from functools import partial
 from numbers import Number
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -134,7 +135,7 @@ class RCPTEncoder(
         TypeError, ValueError
             If texts, targets or parameters are not as described; before any work starts.
         OSError
-            If `backbone` is neither "compact" nor a folder or hub name that can be loaded.
+            If `backbone` is a hub name that cannot be loaded.
         """
         X = check_texts(X)
         if y is not None:
@@ -177,6 +178,15 @@ class RCPTEncoder(
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         return tags
+
+    def _cache_key(self):
+        """What a fit depends on beside parameters and data: the files of the backbone's folder."""
+        folder = Path(self.backbone)
+        if self.backbone == "compact" or not folder.is_dir():
+            return None
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
     def _check_parameters(self):
         if not isinstance(self.backbone, str) or not self.backbone:

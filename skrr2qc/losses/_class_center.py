@@ -48,13 +48,15 @@ def class_center_loss(
     is_labelled = Y.any(dim=1)
     if not is_labelled.any():
         return (features.sum() + centers.sum()) * 0.0
-    features, Y = features[is_labelled], Y[is_labelled].to(features.dtype)
-    shares = Y / Y.sum(dim=1, keepdim=True)  # (B, L)
+    features, Y = features[is_labelled], Y[is_labelled]
+    rows, columns = Y.nonzero(as_tuple=True)  # true pairs only: nothing of size B x L x D
+    shares = (1.0 / Y.count_nonzero(dim=1).to(features.dtype))[rows]  # (pairs,)
     if form == "paper":
-        return (features - shares @ centers).square().sum(dim=1).mean()
+        parts = centers[columns] * shares[:, None]
+        mean_centers = torch.zeros_like(features).index_add(0, rows, parts.to(features.dtype))
+        return (features - mean_centers).square().sum(dim=1).mean()
     if form != "released":
         raise ValueError(f"`form` must be 'paper' or 'released', got {form!r}.")
-    rows, columns = Y.nonzero(as_tuple=True)  # true pairs only: B x L distances are never formed
     squared = (features[rows] - centers[columns]).square().sum(dim=1)
     distances = torch.sqrt(squared + 1e-12)  # the gradient stays finite at distance zero
-    return (distances * shares[rows, columns]).sum() / len(features)
+    return (distances * shares).sum() / len(features)

@@ -128,12 +128,12 @@ def label_group_report(
 
 
 def tail_ndcg_at_k(
-    Y_true: Matrix, scores: Matrix, k: int, Y_train: Matrix, max_count: int = 5
-) -> float:
-    """nDCG@k among rare labels only: those with at most `max_count` training examples.
+    Y_true: Matrix, scores: Matrix, k: int, Y_train: Matrix, max_count: int = 5,
+    *, ranked: str = "all",
+) -> float:  # fmt: skip
+    """nDCG@k of rare labels: those with at most `max_count` training examples.
 
-    Truth and ranking are both restricted to the rare labels, so that frequent labels neither help
-    nor push rare ones down; rows without a rare true label are skipped.
+    The truth is restricted to the rare labels; rows without a rare true label are skipped.
 
     Parameters
     ----------
@@ -142,11 +142,14 @@ def tail_ndcg_at_k(
     scores : ndarray or CSR of shape (n, L)
         Higher is better; see `top_k` for ties and for labels that were not retrieved.
     k : int
-        Cut-off, 1 <= k <= L. With fewer than `k` rare labels all of them are ranked.
+        Cut-off, 1 <= k <= L.
     Y_train : ndarray or CSR of shape (n_train, L), {0, 1}, or array of shape (L,)
         Training truth, or the number of training examples of each label.
     max_count : int, default=5
         Labels with 0 to `max_count` training examples are rare: those without any are included.
+    ranked : {"all", "tail"}, default="all"
+        "all": a rare label has to come before frequent ones, too. "tail": only rare labels
+        compete, at most `k` of them, so that frequent labels do not push them down.
 
     Returns
     -------
@@ -162,7 +165,9 @@ def tail_ndcg_at_k(
     --------
     >>> from skrr2qc.metrics import tail_ndcg_at_k
     >>> Y, scores = [[1, 0, 1], [0, 1, 0]], [[0.9, 0.8, 0.1], [0.3, 0.2, 0.1]]
-    >>> tail_ndcg_at_k(Y, scores, k=1, Y_train=[70, 5, 0])  # labels 1 and 2 compete
+    >>> tail_ndcg_at_k(Y, scores, k=1, Y_train=[70, 5, 0])  # label 0 comes first twice
+    0.0
+    >>> tail_ndcg_at_k(Y, scores, k=1, Y_train=[70, 5, 0], ranked="tail")
     0.5
     """
     Y, scores = checked_pair(Y_true, scores)
@@ -171,7 +176,16 @@ def tail_ndcg_at_k(
         raise ValueError(f"`max_count` must be >= 0, got {max_count!r}.")
     counts = label_counts(Y_train)
     _check_n_labels(counts.size, Y.shape[1], "Y_train")
-    ndcg = _restricted_ndcg(Y, scores, k, np.flatnonzero(counts <= max_count))
+    if ranked not in ("all", "tail"):
+        raise ValueError(f"`ranked` must be 'all' or 'tail', got {ranked!r}.")
+    is_rare = counts <= max_count
+    if ranked == "tail":
+        ndcg = _restricted_ndcg(Y, scores, k, np.flatnonzero(is_rare))
+    else:
+        rare = Y.copy()
+        rare.data = rare.data * is_rare[rare.indices]
+        rare.eliminate_zeros()
+        ndcg = mean_ndcg(rare, ranked_labels(scores, k)) if rare.nnz else float("nan")
     if np.isnan(ndcg):
         reason = f"no row has a true label with at most {max_count} training examples"
         return warn_undefined("tail_ndcg_at_k", reason)

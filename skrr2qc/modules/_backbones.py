@@ -235,6 +235,7 @@ class PretrainedBackbone(_Backbone):
 
     def _check_split(self, lower, upper) -> None:
         """Refuse networks that compute something beside their embeddings and layers."""
+        self.to(self.word_embeddings.weight.device)  # a part may have moved with a head before
         ids = torch.ones(1, 3, dtype=torch.long, device=self.word_embeddings.weight.device)
         mask = torch.ones_like(ids)
         with torch.no_grad():

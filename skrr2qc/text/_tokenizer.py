@@ -96,8 +96,8 @@ def train_tokenizer(texts, *, vocab_size=8000, max_length=256):
 
     Notes
     -----
-    Text is normalised (NFKC) and lower-cased, but for LaTeX commands nothing is kept beyond a
-    boundary between scripts, so that no merge joins a digit, a letter and a Han character.
+    Text is normalised (NFKC) and lower-cased. No merge joins letters with digits, with
+    punctuation or with a Han character; a LaTeX command may become one token.
 
     Examples
     --------

@@ -339,9 +339,9 @@ def test_choices_are_made_on_rows_that_training_did_not_see(labelled_texts, monk
     fit_parts, choose = RetrievalRerankClassifier._fit_parts, composite.choose_blend
     threshold = composite.best_global_threshold
 
-    def watch_parts(self, texts, targets):
+    def watch_parts(self, texts, targets, **kwargs):
         trained_on.append(texts)
-        return fit_parts(self, texts, targets)
+        return fit_parts(self, texts, targets, **kwargs)
 
     def watch_blend(targets, *logits):
         chosen_on.append(targets.toarray())
@@ -678,3 +678,24 @@ def test_progress_goes_to_the_error_stream(labelled_texts, capsys):
     assert "cross_entropy" in output.err
     make_classifier(lexical=None).fit(X, Y)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore:.* texts have no label")
+def test_labels_without_examples_rank_last_under_a_foreign_head(labelled_texts):
+    """One-vs-rest gives an absent label the logit 0, above those of most labels that it learned."""
+    X, Y = labelled_texts
+    Y = sp.hstack([Y, sp.csr_matrix((Y.shape[0], 2))]).tocsr()
+    head = OneVsRestClassifier(LogisticRegression())
+    with pytest.warns(UserWarning, match="not present in all|have no training text"):
+        classifier = make_classifier(head=head, lexical=None).fit(X, Y)
+    scores = classifier.predict_proba(X)
+    assert (scores[:, -2:].max(axis=1) < scores[:, :-2].min(axis=1)).all()
+    assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
+    assert classifier.unseen_.tolist() == [Y.shape[1] - 2, Y.shape[1] - 1]
+
+
+def test_reranker_of_a_composite_predicts_alone(fitted, questions):
+    """It once had no threshold, since it is fitted without a retriever."""
+    texts = list(questions.texts)
+    assert_array_equal(fitted.reranker_.predict(texts), fitted.predict(texts))
+    assert_array_equal(fitted.reranker_.transform(texts), fitted.predict_proba(texts))

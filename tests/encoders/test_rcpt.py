@@ -268,7 +268,20 @@ def test_pickle_of_a_pretrained_encoder_needs_no_folder(tmp_path):
 
 
 def test_folder_that_does_not_exist():
-    with pytest.raises(OSError, match=r"no folder.*'compact', which needs none"):
+    with pytest.raises(ValueError, match=r"no folder.*'compact', which needs none"):
         RCPTEncoder("./no/such/folder").fit(["a text"])
-    with pytest.raises(OSError, match="no-such-model"):
+    with pytest.raises(ValueError, match="no-such-model"):
         RCPTEncoder("no-such-model", local_files_only=True).fit(["a text"])
+
+
+def test_folder_in_half_precision(tmp_path):
+    """It could neither be pickled nor trained where the hardware has no bfloat16."""
+    import json
+
+    network = save_tiny_bert(tmp_path)
+    network.to(torch.bfloat16).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    encoder = RCPTEncoder(str(tmp_path)).fit(["area of the circle"])
+    assert {t.dtype for t in encoder.backbone_.parameters()} == {torch.float32}
+    vectors = encoder.transform(["mean"])
+    assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(["mean"]), vectors)

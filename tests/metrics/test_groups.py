@@ -150,21 +150,40 @@ def test_tail_ndcg_equals_a_loop_over_the_rare_columns(make_case, fill, seed, k,
     counts = np.array([0, 9, 1, 5, 80, 6, 0, 3, 2])
     columns = np.flatnonzero(counts <= max_count)
     assert columns.size
-    value = tail_ndcg_at_k(Y, scores, k, counts, max_count)
+    value = tail_ndcg_at_k(Y, scores, k, counts, max_count, ranked="tail")
     assert_allclose(value, loop_restricted_ndcg(Y, scores, k, columns), rtol=1e-12)
-    value = tail_ndcg_at_k(sparse.csr_array(Y), partial, k, counts, max_count)
+    value = tail_ndcg_at_k(sparse.csr_array(Y), partial, k, counts, max_count, ranked="tail")
     assert_allclose(value, loop_restricted_ndcg(Y, fill(partial), k, columns), rtol=1e-12)
-    assert value == tail_ndcg_at_k(Y, fill(partial), k, counts, max_count)
+    assert value == tail_ndcg_at_k(Y, fill(partial), k, counts, max_count, ranked="tail")
 
 
 def test_tail_ndcg_ignores_frequent_labels():
     Y, scores = np.array([[1, 1, 0], [1, 0, 0]]), np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.9]])
-    assert tail_ndcg_at_k(Y, scores, 1, [50, 5, 0]) == 1.0  # row 1 has no rare label
+    assert tail_ndcg_at_k(Y, scores, 1, [50, 5, 0], ranked="tail") == 1.0  # row 1 has no rare label
     swapped = scores[:, [0, 2, 1]]
-    assert_allclose(tail_ndcg_at_k(Y, swapped, 3, [50, 5, 0]), 1 / np.log2(3))
+    assert_allclose(tail_ndcg_at_k(Y, swapped, 3, [50, 5, 0], ranked="tail"), 1 / np.log2(3))
     Y_train = np.zeros((60, 3), dtype=int)
     Y_train[:50, 0], Y_train[:5, 1] = 1, 1
-    assert tail_ndcg_at_k(Y, scores, 1, sparse.csr_array(Y_train)) == 1.0
+    assert tail_ndcg_at_k(Y, scores, 1, sparse.csr_array(Y_train), ranked="tail") == 1.0
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_tail_ndcg_against_all_labels_equals_a_loop(k):
+    rng = np.random.default_rng(k)
+    Y, scores = rng.random((40, 9)) < 0.3, rng.random((40, 9))
+    counts = np.array([0, 9, 1, 5, 80, 6, 0, 3, 2])
+    values = []
+    for truth, row in zip(Y, scores, strict=True):
+        rare = {j for j in np.flatnonzero(truth) if counts[j] <= 5}
+        if rare:
+            order = np.argsort(-row)[:k]
+            gain = sum(1 / np.log2(r + 2) for r, j in enumerate(order) if j in rare)
+            values.append(gain / sum(1 / np.log2(r + 2) for r in range(min(k, len(rare)))))
+    expected = np.mean(values)
+    assert 0 < expected < 1
+    assert_allclose(tail_ndcg_at_k(Y.astype(int), scores, k, counts), expected, rtol=1e-12)
+    sparse_Y = sparse.csr_array(Y.astype(np.float32))
+    assert_allclose(tail_ndcg_at_k(sparse_Y, scores, k, counts), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("counts", [[9, 9], [9, 1]])
@@ -186,6 +205,7 @@ def test_tail_ndcg_undefined(counts):
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2, 3]), "`Y_train` .* got 3"),
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2], -1), "`max_count` must be >= 0"),
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 3, [1, 2]), "got k == 3"),
+        (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2], ranked="x"), "`ranked` must be"),
     ],
 )
 def test_invalid_input(call, message):

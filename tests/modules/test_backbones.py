@@ -307,7 +307,7 @@ def test_no_such_folder(name, monkeypatch):
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     encoder = RCPTEncoder(backbone=name, local_files_only=name == "organisation/model")
-    with pytest.raises(OSError, match=rf"`backbone` == '{name}' is no folder.*'compact'"):
+    with pytest.raises(ValueError, match=rf"`backbone` == '{name}' is no folder.*'compact'"):
         encoder.fit(TEXTS)
 
 
