@@ -173,6 +173,23 @@ def forward_batches(module, batches, device):
             yield tuple(output.float().cpu().numpy() for output in outputs)
 
 
+def collect_outputs(module, batches, device, keep=0):
+    """Output number `keep` of a module for all texts, in their own order; (n, ...) float32."""
+    result, start = None, 0
+    for outputs in forward_batches(module, batches, device):
+        part = outputs[keep]
+        if result is None:
+            result = np.empty((len(batches.order), part.shape[1]), dtype=np.float32)
+        result[batches.order[start : start + len(part)]] = part
+        start += len(part)
+    return result
+
+
+def sigmoid(logits):
+    """Scores from logits, which are cut off at 30 either way, so that no score is exactly 0."""
+    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
+
+
 @contextmanager
 def seeded(random_state):
     """Random numbers of torch follow `random_state` inside; the global state is left alone.

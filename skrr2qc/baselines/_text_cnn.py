@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._state import ModuleStateMixin
 from .._thresholds import best_global_threshold
-from .._training import TextNet, forward_batches, resolve_device, seeded
+from .._training import TextNet, collect_outputs, resolve_device, seeded, sigmoid
 from .._validation import check_label_matrix, check_number, check_texts
 from ..losses import multilabel_cross_entropy
 from ..model_selection import train_holdout_split
@@ -188,14 +188,8 @@ class TextCNNClassifier(ModuleStateMixin, ClassifierMixin, BaseEstimator):
         )
 
     def _scores(self, ids):
-        batches = self._batches(ids)
-        scores = np.empty((len(ids), len(self.classes_)), dtype=np.float32)
-        start = 0
-        for logits, _ in forward_batches(self.module_, batches, resolve_device(self.device)):
-            rows = batches.order[start : start + len(logits)]
-            scores[rows] = 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
-            start += len(logits)
-        return scores
+        device = resolve_device(self.device)
+        return sigmoid(collect_outputs(self.module_, self._batches(ids), device))
 
     def _build_module(self, name, init_args):
         return TextCNN(**init_args)

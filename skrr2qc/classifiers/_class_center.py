@@ -12,7 +12,15 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._state import ModuleStateMixin
-from .._training import TextNet, forward_batches, resolve_device, seeded, uses_bfloat16
+from .._training import (
+    TextNet,
+    collect_outputs,
+    forward_batches,
+    resolve_device,
+    seeded,
+    sigmoid,
+    uses_bfloat16,
+)
 from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..losses import class_center_loss, multilabel_cross_entropy
 from ..modules import FeatureTower, LabelHead, LowerStates, TextTower, get_backbone
@@ -181,7 +189,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         scores : ndarray of shape (n, L), float32
             In [0, 1]. Fitted on one-dimensional classes: rows sum to 1.
         """
-        scores = _sigmoid(self.decision_function(X))
+        scores = sigmoid(self.decision_function(X))
         if self._is_multilabel:
             return scores
         if len(self.classes_) == 1:
@@ -316,7 +324,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         )
         ids, _ = self.encoder_.tokenizer_.encode(X)
         states = self._lower_states(ids, device)
-        embeddings = self._collect(self._token_batches(ids, states=states), 1, device)
+        embeddings = collect_outputs(
+            self.module_, self._token_batches(ids, states=states), device, keep=1
+        )
         start = self._label_starts(embeddings, Y, rng)
         self.module_.head.start_from(torch.from_numpy(start))
         batches = self._token_batches(ids, Y=Y, rng=rng, states=states)
@@ -348,7 +358,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             self.module_.projection.weight.copy_(torch.from_numpy(weight))
             self.module_.projection.bias.zero_()
         batches = FeatureBatches(features, batch_size=self.batch_size)
-        embeddings = self._collect(batches, keep=1, device="cpu")
+        embeddings = collect_outputs(self.module_, batches, "cpu", keep=1)
         self.module_.head.start_from(torch.from_numpy(self._label_starts(embeddings, Y, rng)))
         batches = FeatureBatches(features, Y, batch_size=self.batch_size, rng=rng)
         return batches, (_FEATURE_EPOCHS, _FEATURE_LR)
@@ -401,18 +411,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             batches = self._token_batches(self.encoder_.tokenizer_.encode(X)[0])
         else:
             batches = FeatureBatches(self._features(X), batch_size=256)
-        return self._collect(batches, keep, resolve_device(self.device))
-
-    def _collect(self, batches, keep, device):
-        """Output number `keep` of the module, in the order of the texts."""
-        result, start = None, 0
-        for outputs in forward_batches(self.module_, batches, device):
-            part = outputs[keep]
-            if result is None:
-                result = np.empty((len(batches.order), part.shape[1]), dtype=np.float32)
-            result[batches.order[start : start + len(part)]] = part
-            start += len(part)
-        return result
+        return collect_outputs(self.module_, batches, resolve_device(self.device), keep)
 
     def _label_head(self):
         return self.module_.head
@@ -442,7 +441,3 @@ def _log_odds(logits):
         return logits
     negative_log_scores = np.logaddexp(0.0, -logits)
     return negative_log_scores[:, 0] - negative_log_scores[:, 1]
-
-
-def _sigmoid(logits):
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))

@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .._training import sigmoid
 from ..metrics import ndcg_at_k, precision_at_k
 from ._parts import label_probabilities
 
@@ -47,7 +48,7 @@ class LexicalBlend(ClassifierMixin, BaseEstimator):
             if weight > 0:
                 total = total + np.float32(weight) * _on_curve(logits, curve)
         total[:, np.asarray(self.unseen, dtype=np.int64)] = -30.0
-        return 1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0)))
+        return sigmoid(total)
 
     def __sklearn_is_fitted__(self):
         return True

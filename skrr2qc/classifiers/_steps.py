@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
+from .._training import sigmoid
 from ._lexical import logits_of
 from ._parts import label_probabilities
 
@@ -103,7 +104,7 @@ class RerankStep(ClassifierMixin, _FittedStep):
         classifier = self.reranker.classifier_
         meta_scores, _ = _score(classifier, vectors, label_probabilities)
         if hasattr(classifier, "score_embeddings"):  # whose scores are logits
-            meta_scores = 1.0 / (1.0 + np.exp(-np.clip(meta_scores, -30.0, 30.0)))
+            meta_scores = sigmoid(meta_scores)
         return self.reranker.combine(scores, meta_scores)
 
     def predict(self, X):

@@ -5,12 +5,11 @@ from functools import partial
 from numbers import Number
 from pathlib import Path
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._state import ModuleStateMixin
-from .._training import TextNet, forward_batches, resolve_device, seeded
+from .._training import TextNet, collect_outputs, resolve_device, seeded
 from .._validation import check_label_matrix, check_number, check_texts
 from ..losses import masked_language_model_loss
 from ..modules import CompactBackbone, MaskedLanguageModel, Pooled, PretrainedBackbone
@@ -164,13 +163,7 @@ class RCPTEncoder(
         check_is_fitted(self)
         ids, _ = self.tokenizer_.encode(check_texts(X))
         batches = TokenBatches(ids, batch_size=self.batch_size, pad_id=self.tokenizer_.pad_id)
-        embeddings = np.empty((len(ids), self._n_features_out), dtype=np.float32)
-        outputs = forward_batches(Pooled(self.backbone_), batches, resolve_device(self.device))
-        start = 0
-        for (vectors,) in outputs:
-            embeddings[batches.order[start : start + len(vectors)]] = vectors
-            start += len(vectors)
-        return embeddings
+        return collect_outputs(Pooled(self.backbone_), batches, resolve_device(self.device))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
