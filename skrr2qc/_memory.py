@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_memory
 from . import __version__
 
 
-def fit_cached(memory, estimator, X, Y, *, encoder=None):
+def fit_cached(memory, estimator, X, Y, *, encoder=None, unlabeled=None):
     """Fit a clone of an estimator, or fetch the fit of the same estimator on the same data.
 
     Parameters
@@ -19,17 +19,19 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None):
     encoder : FrozenEstimator, default=None
         Given to a clone that has ``attach_encoder``; enters the key by its content, and is not
         stored with the result.
+    unlabeled : sequence of str, default=None
+        Handed to ``fit`` if it is given.
 
     Returns
     -------
     fitted : estimator
     """
     if memory is None or not _is_repeatable(estimator):
-        return _fit(clone(estimator), X, Y, None, encoder)
+        return _fit(clone(estimator), X, Y, None, encoder, unlabeled)
     fingerprint = None if encoder is None else joblib.hash(encoder)
     fit = check_memory(memory).cache(_fit_detached, ignore=["encoder"])
     key = (fingerprint, _outside_of(estimator), __version__)
-    fitted = fit(clone(estimator), X, Y, key, encoder)
+    fitted = fit(clone(estimator), X, Y, key, encoder, unlabeled)
     if encoder is not None:
         fitted.attach_encoder(encoder)
     return fitted
@@ -49,14 +51,15 @@ def _is_repeatable(estimator):
     return all(seed is not None for seed in seeds)
 
 
-def _fit(estimator, X, Y, key, encoder):
+def _fit(estimator, X, Y, key, encoder, unlabeled):
     if encoder is not None:
         estimator.set_params(encoder=encoder)
-    return estimator.fit(X, Y)
+    more = {} if unlabeled is None else {"unlabeled": unlabeled}
+    return estimator.fit(X, Y, **more)
 
 
-def _fit_detached(estimator, X, Y, key, encoder):
-    fitted = _fit(estimator, X, Y, key, encoder)
+def _fit_detached(estimator, X, Y, key, encoder, unlabeled):
+    fitted = _fit(estimator, X, Y, key, encoder, unlabeled)
     if encoder is not None:
         fitted.detach_encoder()
     return fitted

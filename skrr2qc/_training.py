@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
-from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
-from torch.optim.lr_scheduler import LambdaLR
+from skorch.callbacks import Callback, GradientNormClipping
 from tqdm.auto import tqdm
+
+from ._resume import Saver, Steps
 
 
 class TextNet(NeuralNet):
@@ -22,6 +23,8 @@ class TextNet(NeuralNet):
     loss_terms : callable
         ``(outputs, targets) -> {name: 0-d tensor}``, weights applied; their sum is the loss.
     n_epochs : int
+    max_steps : int, default=None
+        Updates after which training ends, if it has not before.
     lr : float
         Peak learning rate: it rises linearly over `warmup` of all steps, then falls to zero.
     param_groups : list of (str, dict), default=()
@@ -33,14 +36,15 @@ class TextNet(NeuralNet):
     title : str, default="fit"
         Name on the progress bar.
     verbose : int, default=0
-        1 shows a progress bar with the loss terms and the time left.
+        1 shows a progress bar with the loss terms, texts per second and the time left.
     """
 
     def __init__(
         self, module, loss_terms, *, n_epochs, lr, param_groups=(), weight_decay=0.01, warmup=0.1,
-        max_grad_norm=1.0, after_step=None, device="cpu", title="fit", verbose=0,
+        max_grad_norm=1.0, after_step=None, device="cpu", title="fit", verbose=0, max_steps=None,
     ):  # fmt: skip
         self.loss_terms = loss_terms
+        self.max_steps = max_steps
         self.warmup = warmup
         self.after_step = after_step
         self.title = title
@@ -62,19 +66,45 @@ class TextNet(NeuralNet):
         self.set_params(callbacks__print_log=None)
         self.shows_progress = bool(verbose)
 
-    def fit_batches(self, batches):
-        """Train on an iterable of batches that has a length; return self."""
-        schedule = LRScheduler(
-            policy=LambdaLR,
-            lr_lambda=_warmup_decay(self.max_epochs * len(batches), self.warmup),
-            step_every="batch",
-            event_name=None,
-        )
-        self.callbacks = [*self.callbacks, ("schedule", schedule)]
+    def fit_batches(self, batches, *, held_out=None, patience=None, tol=1e-4, checkpoint=None):
+        """Train on an iterable of batches that has a length; return self.
+
+        Parameters
+        ----------
+        batches : iterable of (inputs, targets)
+            Draws from its `rng` alone, and says in `order` which rows an epoch visits; both are
+            optional.
+        held_out : iterable of (inputs, targets), default=None
+            The same each time. The loss terms on it are recorded after each epoch.
+        patience : int, default=None
+            Stop once the held-out loss has not fallen by more than `tol` in so many epochs; the
+            weights of the best epoch are put back at the end.
+        tol : float, default=1e-4
+        checkpoint : Checkpoint, default=None
+            Go on from it, and save to it. Call within `seeded`: the random states are part of it.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss, or a weight, is no longer finite.
+        """
+        if patience is not None and held_out is None:
+            raise ValueError("`patience` needs `held_out` batches to watch.")
+        self.checkpoint_ = checkpoint
+        self.steps_ = Steps(batches, self.max_epochs, self.max_steps)
+        factor = _warmup_decay(self.steps_.n_total, self.warmup)
+        watch = None if held_out is None else _HeldOut(held_out, patience, tol)
+        saver = None if checkpoint is None else Saver(checkpoint, watch)
+        # The saver comes after what it saves, and before the bar, which begins where it resumes.
+        new = {"schedule": _Schedule(factor), "held_out": watch, "saver": saver}
         if self.shows_progress:
-            n_steps = self.max_epochs * len(batches)
-            self.callbacks.append(("progress", _Progress(self.title, n_steps)))
-        self.fit(batches)
+            new["progress"] = _Progress(self.title)
+        self.callbacks = [*self.callbacks, *((k, v) for k, v in new.items() if v is not None)]
+        self.fit(self.steps_)
+        if watch is not None and watch.best:
+            self.module_.load_state_dict(watch.best)
+        if saver is not None:
+            saver.finish(self)
         self.module_.eval()
         return self
 
@@ -88,11 +118,20 @@ class TextNet(NeuralNet):
             self.notify("on_train_end", X=X, y=y)
         return self
 
-    def get_dataset(self, X, y=None):
-        return X
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Run epochs while any are left; a resumed one is brought to its end first."""
+        while not self.steps_.is_over:
+            self.notify("on_epoch_begin", dataset_train=X, dataset_valid=None)
+            self.run_single_epoch(X, training=True, prefix="train", step_fn=self.train_step)
+            self.notify("on_epoch_end", dataset_train=X, dataset_valid=None)
+        return self
 
-    def get_iterator(self, dataset, training=False):
-        return dataset
+    def on_epoch_begin(self, net, **kwargs):
+        if not self.steps_.in_epoch:  # a resumed epoch has its row already
+            super().on_epoch_begin(net, **kwargs)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.steps_.end_epoch()
 
     def check_data(self, X, y=None):
         pass
@@ -108,12 +147,24 @@ class TextNet(NeuralNet):
             self.history.record_batch(name, term.item())
         loss = sum(terms.values())
         if not torch.isfinite(loss):
-            values = {name: term.item() for name, term in terms.items()}
-            raise FloatingPointError(
-                f"The loss is no longer finite in epoch {len(self.history)}, "
-                f"step {len(self.history[-1]['batches'])}: {values}. Lower `lr` (now {self.lr:g})."
-            )
+            raise self.not_finite("loss is", {name: term.item() for name, term in terms.items()})
+        if not loss.requires_grad and loss == 0:  # nothing to learn from in this batch
+            loss.requires_grad_()
         return loss
+
+    def not_finite(self, what, terms=None):
+        """Error that says where training went wrong, and what to go back to."""
+        message = (
+            f"The {what} no longer finite in epoch {len(self.history)}, step {self.steps_.step}"
+            f"{f': {terms}' if terms else ''}. Lower `lr` (now {self.lr:g})."
+        )
+        last = None if self.checkpoint_ is None else self.checkpoint_.last
+        if last is not None:
+            message += (
+                f" The last good checkpoint, of step {last}, is in {self.checkpoint_.folder}; "
+                "another `lr` needs another folder."
+            )
+        return FloatingPointError(message)
 
     def train_step(self, batch, **fit_params):
         step = super().train_step(batch, **fit_params)
@@ -121,38 +172,131 @@ class TextNet(NeuralNet):
             self.after_step(step["y_pred"], batch[1])
         return step
 
+    def evaluate(self, batches):
+        """Mean of each loss term over the texts of some batches, in eval mode; a dict.
+
+        A term that a batch does not have is averaged over the others.
+        """
+        self.module_.eval()
+        sums, counts = {}, {}
+        for inputs, targets in batches:
+            with torch.no_grad():
+                terms = self.loss_terms(self.infer(inputs), targets.to(self.device))
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + len(targets) * term.item()
+                counts[name] = counts.get(name, 0) + len(targets)
+        if not sums:
+            raise ValueError("`held_out` has no batches, or none when it is iterated again.")
+        return {name: sums[name] / counts[name] for name in sums}
+
     def epoch_table(self):
-        """One dict an epoch: mean of each loss term, learning seconds."""
-        rows = []
-        for epoch in self.history:
-            batches = epoch["batches"]
-            names = [key for key in batches[0] if not key.startswith("train_batch")]
-            means = {n: float(np.mean([b[n] for b in batches if n in b])) for n in names}
-            rows.append({"epoch": epoch["epoch"], "seconds": epoch.get("dur"), **means})
-        return rows
+        """One dict an epoch: mean of each loss term, also on held-out texts, learning seconds."""
+        return [epoch.get("row") or self.epoch_row(epoch) for epoch in self.history]
+
+    def epoch_row(self, epoch):
+        """Row of `epoch_table` for one entry of the history."""
+        batches = epoch["batches"]
+        names = dict.fromkeys(key for b in batches for key in b if not _is_bookkeeping(key))
+        row = {"epoch": epoch["epoch"], "seconds": epoch.get("dur")}
+        if "dur" in epoch:
+            row["seconds"] += epoch.get("seconds_before", 0.0)
+        row |= {n: float(np.mean([b[n] for b in batches if n in b])) for n in names}
+        return row | {n: value for n, value in epoch.items() if n.startswith("held_out_")}
+
+
+def _is_bookkeeping(key):
+    return key.startswith("train_batch")
+
+
+class _Schedule(Callback):
+    """Learning rates: a factor of the number of the update, whatever happened before it."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def on_train_begin(self, net, **kwargs):
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_batch_begin(self, net, training, **kwargs):
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = rate * self.factor(net.steps_.step - 1)
+
+
+class _HeldOut(Callback):
+    """Loss on held-out batches after each epoch; with `patience`, the end of training.
+
+    Attributes
+    ----------
+    best : dict
+        `state_dict` of the epoch with the lowest loss; empty without `patience`.
+    state : dict
+        The rest of what a later epoch depends on: the lowest loss, the loss from which a fall is
+        measured, and the epochs since it last fell.
+    """
+
+    def __init__(self, batches, patience=None, tol=1e-4):
+        self.batches = batches
+        self.patience = patience
+        self.tol = tol
+        self.best = {}
+        self.state = {"lowest": math.inf, "reference": math.inf, "n_idle": 0}
+
+    def on_epoch_end(self, net, **kwargs):
+        terms = net.evaluate(self.batches)
+        loss = sum(terms.values())
+        if not math.isfinite(loss):
+            raise net.not_finite("held-out loss is", terms)
+        for name, value in {**terms, "loss": loss}.items():
+            net.history.record(f"held_out_{name}", value)
+        if self.patience is not None:
+            self._compare(loss, net)
+
+    def _compare(self, loss, net):
+        state = self.state
+        if loss < state["lowest"]:
+            state["lowest"] = loss
+            self.best = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+        if loss < state["reference"] - self.tol:
+            state.update(reference=loss, n_idle=0)
+        else:
+            state["n_idle"] += 1
+        net.steps_.is_stopped = state["n_idle"] >= self.patience
 
 
 class _Progress(Callback):
-    """One bar over all steps, with the terms of the loss."""
+    """One bar over all texts of all epochs, with the terms of the loss."""
 
-    def __init__(self, title, n_steps):
+    def __init__(self, title):
         self.title = title
-        self.n_steps = n_steps
 
     def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=self.n_steps, desc=self.title, leave=True, unit="step")
+        self.shown_ = {}
+        self.bar_ = tqdm(
+            total=net.steps_.n_texts_total,
+            initial=net.steps_.n_texts,
+            desc=self.title,
+            unit=" texts",
+            leave=True,
+        )
 
     def on_batch_end(self, net, training, **kwargs):
-        if training:
-            last = net.history[-1]["batches"][-1]
-            self.bar_.set_postfix(
-                {k: f"{v:.3f}" for k, v in last.items() if not k.startswith("train_batch")},
-                refresh=False,
-            )
-            self.bar_.update()
+        last = net.history[-1]["batches"][-1]
+        self._show({name: value for name, value in last.items() if not _is_bookkeeping(name)})
+        self.bar_.update(net.steps_.n_texts - self.bar_.n)
+
+    def on_epoch_end(self, net, **kwargs):
+        if "held_out_loss" in net.history[-1]:
+            self._show({"held_out_loss": net.history[-1]["held_out_loss"]})
 
     def on_train_end(self, net, **kwargs):
+        if net.steps_.is_over and self.bar_.total is not None:
+            self.bar_.total = self.bar_.n  # known now, even if an epoch was cut short
+            self.bar_.refresh()
         self.bar_.close()
+
+    def _show(self, values):
+        self.shown_ |= {name: f"{value:.3f}" for name, value in values.items()}
+        self.bar_.set_postfix(self.shown_, refresh=False)
 
 
 def forward_batches(module, batches, device):
@@ -190,16 +334,27 @@ def sigmoid(logits):
     return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
 
 
+def draw_seed(random_state):
+    """The seed that `seeded` draws from a random state."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
 @contextmanager
-def seeded(random_state):
+def seeded(random_state, seed=None):
     """Random numbers of torch follow `random_state` inside; the global state is left alone.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+    seed : int, default=None
+        Drawn before with `draw_seed`; None draws it now.
 
     Yields
     ------
     rng : numpy.random.Generator
         For everything that is drawn on the host.
     """
-    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    seed = draw_seed(random_state) if seed is None else seed
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield np.random.default_rng(seed)

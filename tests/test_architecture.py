@@ -46,7 +46,7 @@ class Rule:
 
 
 LEAVES = "label_space hierarchy metrics datasets losses modules text model_selection"
-PRIVATE = "_validation _state _training _memory _thresholds"
+PRIVATE = "_validation _state _training _memory _thresholds _checkpoint"
 LEARNING = "scipy sklearn joblib torch skorch tokenizers tqdm safetensors filelock"
 PRETRAINED = "transformers sentence_transformers"
 
@@ -62,7 +62,9 @@ RULES = {
     "_validation": Rule("scipy sklearn"),  # CSR targets
     "_thresholds": Rule("scipy"),
     "_state": Rule("torch"),
-    "_training": Rule("torch skorch sklearn tqdm"),  # random states and the progress bar
+    "_training": Rule("torch skorch sklearn tqdm", internal="_resume"),  # random states, the bar
+    "_resume": Rule("torch skorch"),
+    "_checkpoint": Rule("torch safetensors"),
     "_memory": Rule("joblib sklearn filelock"),
     "encoders": Rule(LEARNING, f"{LEAVES} {PRIVATE}", PRETRAINED),
     "classifiers": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders baselines", PRETRAINED),  # lexical
@@ -371,7 +373,10 @@ FORBIDDEN_CALLS = {
     "torch.seed": (),
     "torch.cuda.manual_seed": (f"{PACKAGE}/_training.py::seeded",),
     "torch.cuda.manual_seed_all": (f"{PACKAGE}/_training.py::seeded",),
-    "torch.set_rng_state": (f"{PACKAGE}/_training.py::seeded",),
+    "torch.set_rng_state": (  # a resumed run, always within seeded
+        f"{PACKAGE}/_training.py::seeded",
+        f"{PACKAGE}/_resume.py::_set_random_states",
+    ),
 }
 
 

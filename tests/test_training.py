@@ -1,6 +1,7 @@
 """The training loop, the random state and the device: promises that every estimator rests on."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,10 +26,11 @@ class Linear(torch.nn.Module):
 
 
 class Batches(list):
-    """Batches of a list, four steps an epoch."""
+    """Batches of a list, two texts each, four steps an epoch."""
 
     def __init__(self, targets=(3.0, 3.0, 3.0, 3.0)):
         super().__init__(({"x": torch.ones(2)}, torch.full((2,), target)) for target in targets)
+        self.order = np.arange(2 * len(self))
 
 
 def squared(outputs, targets):
@@ -124,6 +126,18 @@ def test_loss_that_is_not_finite_stops(value):
     assert np.isfinite(net.module_.weight.item())  # stopped before the weights were spoilt
 
 
+def test_step_that_fails_is_counted_over_all_epochs():
+    steps = []
+
+    def loss_terms(outputs, targets):
+        steps.append(1)
+        return {"a": outputs[0].mean(), "b": outputs[0].mean() / (len(steps) != 7)}
+
+    message = r"epoch 2, step 7: \{'a': -?0\.\d+, 'b': -?inf\}. Lower `lr` \(now 0.1\)\.$"
+    with pytest.raises(FloatingPointError, match=message):
+        make_net(loss_terms=loss_terms).fit_batches(Batches())
+
+
 def test_gradients_are_clipped():
     steps = []
     module = Linear()
@@ -170,9 +184,66 @@ def test_progress_is_shown_on_demand(capsys):
     make_net(verbose=1, title="labels").fit_batches(Batches())
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "labels: 100%" in captured.err
-    assert "12/12" in captured.err
-    assert "squared=" in captured.err
+    last = captured.err.split("\r")[-1]
+    assert "labels: 100%" in last
+    assert "24/24" in last  # two texts a batch, four batches an epoch, three epochs
+    assert "texts/s" in last
+    assert "squared=" in last
+
+
+class Bars(list):
+    """Stands in for tqdm, and keeps what it is told."""
+
+    def __call__(self, **kwargs):
+        self.append(SimpleNamespace(**kwargs, n=kwargs["initial"], postfix=None))
+        bar = self[-1]
+        bar.set_postfix = lambda values, refresh: setattr(bar, "postfix", dict(values))
+        bar.update = lambda n: setattr(bar, "n", bar.n + n)
+        bar.refresh = bar.close = lambda: None
+        return bar
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    bars = Bars()
+    monkeypatch.setattr("skrr2qc._training.tqdm", bars)
+    return bars
+
+
+@pytest.mark.parametrize("max_steps, n_texts", [(None, 24), (8, 16), (9, 18), (10, 20), (99, 24)])
+def test_progress_counts_texts(bars, max_steps, n_texts):
+    totals = []
+    net = make_net(verbose=1, max_steps=max_steps)
+    net.after_step = lambda *_: totals.append(bars[0].total)
+    net.fit_batches(Batches(), held_out=Batches([1.0]))
+    assert set(totals) == {n_texts}  # from the start, so that the time left is right
+    assert (bars[0].n, bars[0].total, bars[0].initial) == (n_texts, n_texts, 0)
+    assert bars[0].unit == " texts"
+    assert bars[0].postfix.keys() == {"squared", "train_loss", "held_out_loss"}
+
+
+def test_progress_of_uneven_batches_cut_short(bars):
+    batches = Batches()
+    batches[0] = ({"x": torch.ones(1)}, torch.ones(1))  # the short batch, of an epoch of 7 texts
+    batches.order = batches.order[:7]
+    make_net(verbose=1, n_epochs=1, max_steps=2).fit_batches(batches)
+    assert (bars[0].n, bars[0].total) == (3, 3)
+
+
+def test_progress_shows_every_term(bars):
+    """A term that not every batch has stays on the bar."""
+
+    def loss_terms(outputs, targets):
+        terms = squared(outputs, targets)
+        return terms | {"rank": terms["squared"]} if targets[0] > 2 else terms
+
+    make_net(loss_terms=loss_terms, verbose=1).fit_batches(Batches([3.0, 1.0]))
+    assert bars[0].postfix.keys() == {"squared", "rank", "train_loss"}
+
+
+def test_progress_of_batches_that_do_not_say_how_many_texts_they_hold(bars):
+    make_net(verbose=1).fit_batches(list(Batches()))
+    assert (bars[0].n, bars[0].total) == (24, None)
 
 
 def test_forward_batches():
@@ -182,6 +253,181 @@ def test_forward_batches():
     assert [output.tolist() for output in outputs] == [[2.0, 4.0], [6.0]]
     assert all(output.dtype == np.float32 for output in outputs)
     assert not module.training
+
+
+# --------------------------------------------------------------------------------- how long
+
+
+@pytest.mark.parametrize("max_steps, sizes", [(1, [1]), (4, [4]), (6, [4, 2]), (50, [4, 4, 4])])
+def test_max_steps(max_steps, sizes):
+    losses = []
+    net = make_net(max_steps=max_steps)
+    net.after_step = lambda outputs, targets: losses.append(squared(outputs, targets)["squared"])
+    table = net.fit_batches(Batches([1.0, 2.0, 3.0, 4.0])).epoch_table()
+    assert len(losses) == sum(sizes)
+    starts = np.cumsum([0, *sizes[:-1]])
+    for row, start, size in zip(table, starts, sizes, strict=True):  # the cut one has its row
+        expected = np.mean([loss.item() for loss in losses[start : start + size]])
+        assert_allclose(row["squared"], expected, rtol=1e-6)
+
+
+def test_schedule_fits_max_steps():
+    def rates(**params):
+        net, seen = make_net(**params), []
+        net.after_step = lambda *_: seen.append(net.optimizer_.param_groups[0]["lr"])
+        net.fit_batches(Batches())
+        return seen
+
+    assert_allclose(rates(max_steps=8), rates(n_epochs=2), rtol=0)
+    assert rates(max_steps=6) != rates(n_epochs=2)[:6]
+
+
+def test_max_steps_draws_no_batch_too_many():
+    """Drawing one more would move on the random numbers of what comes next."""
+    drawn = []
+
+    class Counted(Batches):
+        def __iter__(self):
+            for number, batch in enumerate(super().__iter__()):
+                drawn.append(number)
+                yield batch
+
+    make_net(max_steps=6).fit_batches(Counted())
+    assert drawn == [0, 1, 2, 3, 0, 1]
+
+
+def test_zero_loss_of_a_batch_with_nothing_to_learn():
+    module, steps = Linear(start=1.0), []
+
+    def loss_terms(outputs, targets):
+        return squared(outputs, targets) if targets[0] else {"squared": torch.zeros(())}
+
+    net = make_net(module, loss_terms, after_step=lambda *_: steps.append(module.weight.item()))
+    net.fit_batches(Batches([0.0, 3.0]), held_out=Batches([0.0]))
+    assert steps[0] == 1.0
+    assert steps[1] != 1.0
+    assert [row["held_out_loss"] for row in net.epoch_table()] == [0.0, 0.0, 0.0]
+
+
+# ---------------------------------------------------------------------------- held-out batches
+
+
+class Shaky(Linear):
+    """With dropout that changes everything, unless the module is in eval mode."""
+
+    def forward(self, x):
+        return (torch.nn.functional.dropout(super().forward(x)[0], 0.9, self.training),)
+
+
+def two_terms(outputs, targets):
+    terms = squared(outputs, targets)
+    return terms | {"mean": outputs[0].mean()} if targets[0] != 5 else terms
+
+
+def test_held_out_terms_by_hand():
+    held_out = [
+        ({"x": torch.tensor([1.0, 2.0, 3.0])}, torch.zeros(3)),
+        ({"x": torch.tensor([4.0])}, torch.full((1,), 5.0)),
+    ]
+    module, expected, modes = Shaky(start=1.0), [], []
+
+    def after_step(outputs, targets):
+        with torch.no_grad():
+            weight, offset = module.weight, module.offset
+            first, second = (weight * batch["x"] + offset for batch, _ in held_out)
+            square = (first.square().sum() + (second - 5.0).square().sum()) / 4  # four texts
+            expected.append((square.item(), first.mean().item()))  # the second has no such term
+
+    def loss_terms(outputs, targets):
+        modes.append((module.training, outputs[0].requires_grad))
+        return two_terms(outputs, targets)
+
+    net = make_net(module, loss_terms, n_epochs=2, after_step=after_step)
+    with seeded(0):
+        table = net.fit_batches(Batches([3.0, 2.0]), held_out=held_out).epoch_table()
+    for row, (square, mean) in zip(table, expected[1::2], strict=True):
+        assert_allclose(row["held_out_squared"], square, rtol=1e-5)
+        assert_allclose(row["held_out_mean"], mean, rtol=1e-5)
+        assert_allclose(row["held_out_loss"], square + mean, rtol=1e-5)
+    assert modes == 2 * [(True, True), (True, True), (False, False), (False, False)]
+
+
+def test_held_out_batches_change_no_weight():
+    weights = []
+    for held_out in (None, Batches([1.0, 2.0])):
+        with seeded(0):
+            net = make_net(Shaky(), n_epochs=2).fit_batches(Batches(), held_out=held_out)
+        weights.append(net.module_.weight.item())
+    assert weights[0] == weights[1]
+
+
+class Planned(torch.nn.Module):
+    """Held-out losses as planned, one an epoch; `count` tells the epochs apart."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.0))
+        self.register_buffer("count", torch.tensor(0))
+        self.losses = losses
+
+    def forward(self, x):
+        return (self.weight * x,)
+
+    def terms(self, outputs, targets):
+        if self.training:
+            self.count += 1
+            return {"loss": (outputs[0] - targets).square().mean()}
+        return {"loss": torch.tensor(self.losses[int(self.count) - 1])}
+
+
+@pytest.mark.parametrize(
+    "losses, patience, n_epochs, best",
+    [
+        ([3.0, 2.0, 1.0, 0.5, 0.25], 2, 5, 5),  # falls to the end
+        ([3.0, 2.0, 2.5, 2.6, 0.0], 2, 4, 2),
+        ([3.0, 2.0, 2.5, 1.0, 1.5, 1.6, 0.0], 2, 6, 4),  # one bad epoch is forgiven
+        ([3.0, 3.5, 0.0], 1, 2, 1),
+        ([3.0, 3.0 - 6e-5, 3.0 - 9e-5, 0.0], 2, 3, 3),  # the lowest, if not by more than tol
+        ([3.0, 3.0 - 6e-5, 3.0 - 12e-5, 3.0, 3.0, 0.0], 2, 5, 3),  # slowly, but it falls
+        ([3.0, 2.0, 2.5], 9, 3, 2),  # best weights even if nothing stops
+    ],
+)
+def test_early_stopping(losses, patience, n_epochs, best):
+    module = Planned(losses)
+    net = make_net(module, module.terms, n_epochs=len(losses))
+    seen = []
+    net.after_step = lambda *_: seen.append(module.weight.item())
+    net.fit_batches(Batches([3.0]), held_out=Batches([3.0]), patience=patience)
+    assert len(net.epoch_table()) == n_epochs
+    assert int(module.count) == best  # buffers are put back as well
+    assert module.weight.item() == seen[best - 1]
+    assert not module.training
+
+
+def test_without_patience_the_last_weights_stay():
+    module = Planned([3.0, 2.0, 2.5])
+    net = make_net(module, module.terms).fit_batches(Batches([3.0]), held_out=Batches([3.0]))
+    assert int(module.count) == 3
+    assert_allclose([row["held_out_loss"] for row in net.epoch_table()], [3.0, 2.0, 2.5])
+
+
+def test_held_out_loss_that_is_not_finite_stops():
+    module = Planned([3.0, float("nan")])
+    net = make_net(module, module.terms)
+    message = r"held-out loss is no longer finite in epoch 2, step 2: \{'loss': nan\}. Lower `lr`"
+    with pytest.raises(FloatingPointError, match=message):
+        net.fit_batches(Batches([3.0]), held_out=Batches([3.0]))
+
+
+def test_patience_needs_held_out_batches():
+    with pytest.raises(ValueError, match="`patience` needs `held_out`"):
+        make_net().fit_batches(Batches(), patience=2)
+
+
+@pytest.mark.parametrize("held_out", [[], iter(Batches([3.0]))])
+def test_held_out_batches_that_run_dry(held_out):
+    with pytest.raises(ValueError, match="`held_out` has no batches"):
+        make_net().fit_batches(Batches(), held_out=held_out)
 
 
 # ------------------------------------------------------------------------------- random state

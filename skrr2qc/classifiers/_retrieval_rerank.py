@@ -4,6 +4,7 @@ import warnings
 from collections import namedtuple
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -127,13 +128,15 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, Y):
+    def fit(self, X, Y, unlabeled=None):
         """Train encoder, head and reranker, and choose weight and threshold on held-out rows.
 
         Parameters
         ----------
         X : sequence of n str
         Y : indicator matrix (n, L), dense or CSR, or list of n sets of label names
+        unlabeled : sequence of m str, default=None
+            Further texts for the encoder, whose labels nobody knows.
 
         Returns
         -------
@@ -149,9 +152,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self._check_parts()
         X, Y = self._check_data(X, Y)
         self.classes_ = np.arange(Y.shape[1])
-        encoder = RCPTEncoder() if self.encoder is None else self.encoder
-        self.encoder_ = fit_cached(self.memory, inherit(encoder, self, 0), X, Y)
         train, held_out = self._split(Y)
+        self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
         parts = self._fit_parts([X[i] for i in train], Y[train])
         self._choose(parts, [X[i] for i in held_out], Y[held_out])
         if self.refit and self.n_validation_:
@@ -325,6 +327,18 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             self.n_validation_ = 0
             train = held_out = np.arange(Y.shape[0])
         return train, held_out
+
+    def _fit_encoder(self, X, Y, held_out, unlabeled):
+        """The encoder reads all texts, and no label that is to be predicted from its vectors."""
+        encoder = inherit(RCPTEncoder() if self.encoder is None else self.encoder, self, 0)
+        known = encoder.get_params(deep=False)
+        if "labels" in known and known["labels"] is None:
+            encoder.set_params(labels=self.labels_)
+        if self.n_validation_:
+            Y = sp.csr_matrix(Y, copy=True)
+            Y.data[np.repeat(np.isin(np.arange(Y.shape[0]), held_out), np.diff(Y.indptr))] = 0
+            Y.eliminate_zeros()
+        return fit_cached(self.memory, encoder, X, Y, unlabeled=unlabeled)
 
     def _fit_parts(self, X, Y, with_lexical=True):
         frozen = FrozenEstimator(self.encoder_)

@@ -1,21 +1,36 @@
-"""Text encoder: compact or pretrained backbone, pre-trained on the user's texts."""
+"""Text encoder: compact or pretrained backbone, pre-trained on the user's texts and labels."""
 
 import warnings
-from functools import partial
-from numbers import Number
+from numbers import Integral, Number
 from pathlib import Path
 
+import joblib
+import numpy as np
+import scipy.sparse as sp
+import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .. import __version__
+from .._checkpoint import Checkpoint
 from .._state import ModuleStateMixin
-from .._training import TextNet, collect_outputs, resolve_device, seeded
+from .._training import collect_outputs, draw_seed, resolve_device, seeded
 from .._validation import check_label_matrix, check_number, check_texts
-from ..losses import masked_language_model_loss
-from ..modules import CompactBackbone, MaskedLanguageModel, Pooled, PretrainedBackbone
-from ..text import TokenBatches, mask_tokens, train_tokenizer
+from ..label_space import LabelSpace
+from ..modules import CompactBackbone, Pooled, PretrainedBackbone
+from ..text import TokenBatches, train_tokenizer
 from ._folder import load_pretrained
+from ._label_vectors import start_vectors, train_label_vectors
+from ._presets import resolve_settings
+from ._pretraining import Pretraining
+from ._ranks import can_be_ranked, label_geometry
 from ._word_vectors import word_vectors
+
+# Parameters that change no weight, and those that a fingerprint describes in another way.
+_NOT_IN_CHECKPOINT = (
+    "checkpoint_dir", "checkpoint_steps", "device", "verbose", "labels", "backbone", "preset",
+    "random_state", "local_files_only",
+)  # fmt: skip
 
 
 class RCPTEncoder(
@@ -89,11 +104,35 @@ class RCPTEncoder(
         self,
         backbone="compact",
         *,
-        n_epochs=0,
-        mlm_rate=0.15,
-        lr=5e-4,
-        batch_size=32,
+        labels=None,
+        preset="recommended",
+        n_epochs=None,
+        max_steps=None,
+        mlm_rate=None,
+        rank_weight=None,
+        variant=None,
+        min_temperature=None,
+        max_temperature=None,
+        temperature_spacing=None,
+        ranks=None,
+        positive_share=None,
+        set_distance=None,
+        label_sets=None,
+        closeness=None,
+        momentum=None,
+        queue_size=None,
+        own_key_positive=None,
+        projection_size=None,
+        views=None,
+        label_epochs=None,
+        lr=None,
+        batch_size=None,
         weight_decay=0.01,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        checkpoint_dir=None,
+        checkpoint_steps=200,
         vocab_size=8000,
         hidden_size=1024,
         max_length=256,
@@ -103,11 +142,35 @@ class RCPTEncoder(
         verbose=0,
     ):
         self.backbone = backbone
+        self.labels = labels
+        self.preset = preset
         self.n_epochs = n_epochs
+        self.max_steps = max_steps
         self.mlm_rate = mlm_rate
+        self.rank_weight = rank_weight
+        self.variant = variant
+        self.min_temperature = min_temperature
+        self.max_temperature = max_temperature
+        self.temperature_spacing = temperature_spacing
+        self.ranks = ranks
+        self.positive_share = positive_share
+        self.set_distance = set_distance
+        self.label_sets = label_sets
+        self.closeness = closeness
+        self.momentum = momentum
+        self.queue_size = queue_size
+        self.own_key_positive = own_key_positive
+        self.projection_size = projection_size
+        self.views = views
+        self.label_epochs = label_epochs
         self.lr = lr
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_steps = checkpoint_steps
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.max_length = max_length
@@ -116,14 +179,16 @@ class RCPTEncoder(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
-        """Train the tokenizer and the backbone on texts.
+    def fit(self, X, y=None, unlabeled=None):
+        """Train tokenizer and backbone on texts, and on the labels of those that have some.
 
         Parameters
         ----------
         X : sequence of n str
-        y : indicator (n, L), or (n,) classes, default=None
-            Checked, and otherwise not used yet.
+        y : indicator (n, L), list of n sets of label names, or (n,) classes, default=None
+            Texts without a label, and all texts if there is no `y`, train the language model.
+        unlabeled : sequence of m str, default=None
+            Further texts for tokenizer and language model.
 
         Returns
         -------
@@ -136,14 +201,15 @@ class RCPTEncoder(
         OSError
             If `backbone` is a hub name that cannot be loaded.
         """
-        X = check_texts(X)
-        if y is not None:
-            _check_targets(y, len(X))
-        self._check_parameters()
+        X, label_sets = self._check_data(X, y, unlabeled)
+        settings = self._check_parameters(len(X))
         device = resolve_device(self.device)
-        with seeded(self.random_state) as rng:
+        checkpoint, seed = self._open_checkpoint(X, label_sets, settings)
+        with seeded(self.random_state, seed=seed) as rng:
             ids = self._start(X, rng)
-            self.history_ = self._pretrain(ids, rng, device) if self.n_epochs else []
+            self.label_embeddings_, self.history_ = self._pretrain(
+                settings, ids, label_sets, rng, device, checkpoint
+            )
         self.backbone_.eval()
         self._n_features_out = self.backbone_.hidden_size
         return self
@@ -162,7 +228,7 @@ class RCPTEncoder(
         """
         check_is_fitted(self)
         ids, _ = self.tokenizer_.encode(check_texts(X))
-        batches = TokenBatches(ids, batch_size=self.batch_size, pad_id=self.tokenizer_.pad_id)
+        batches = TokenBatches(ids, pad_id=self.tokenizer_.pad_id)
         return collect_outputs(Pooled(self.backbone_), batches, resolve_device(self.device))
 
     def __sklearn_tags__(self):
@@ -181,20 +247,65 @@ class RCPTEncoder(
         stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
-    def _check_parameters(self):
+    def _check_data(self, X, y, unlabeled):
+        """All texts, the unlabelled ones last, and the label sets of all or None."""
+        X = check_texts(X)
+        labels = self.labels
+        if labels is not None and not isinstance(labels, LabelSpace):
+            raise TypeError(
+                f"`labels` must be a LabelSpace or None, got {type(labels).__name__}. "
+                "Build one with LabelSpace(names)."
+            )
+        label_sets = None if y is None else _check_targets(y, len(X), labels)
+        if unlabeled is not None:
+            X = X + check_texts(unlabeled, name="unlabeled")
+        if label_sets is not None:
+            shape = (len(X), label_sets.shape[1])
+            label_sets = sp.csr_matrix(label_sets, copy=True)
+            label_sets.resize(shape)
+        return X, label_sets
+
+    def _check_parameters(self, n_texts):
         if not isinstance(self.backbone, str) or not self.backbone:
             raise TypeError(
                 "`backbone` must be 'compact', or the folder or hub name of an encoder, got "
                 f"{self.backbone!r}. Give a vectorizer to the classifier in place of RCPTEncoder."
             )
-        check_number(self.n_epochs, "n_epochs", minimum=0, integer=True)
-        check_number(self.mlm_rate, "mlm_rate", above=0, maximum=0.9)
-        check_number(self.lr, "lr", above=0)
         check_number(self.weight_decay, "weight_decay", minimum=0)
         check_number(self.vocab_size, "vocab_size", minimum=8, integer=True)
         check_number(self.max_length, "max_length", minimum=2, integer=True)
-        check_number(self.batch_size, "batch_size", minimum=1, integer=True)
         check_number(self.hidden_size, "hidden_size", minimum=8, integer=True)
+        check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
+        check_number(self.n_iter_no_change, "n_iter_no_change", minimum=1, integer=True)
+        check_number(self.checkpoint_steps, "checkpoint_steps", minimum=1, integer=True)
+        if self.max_steps is not None:
+            check_number(self.max_steps, "max_steps", minimum=1, integer=True)
+        kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
+        return resolve_settings(self, kind, n_texts)
+
+    def _open_checkpoint(self, X, label_sets, settings):
+        """Checkpoint of this very run, and the seed that it began with; or None and None."""
+        if self.checkpoint_dir is None or not settings.n_epochs:
+            return None, None
+        known = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in _NOT_IN_CHECKPOINT
+        }
+        random_state = self.random_state
+        known |= vars(settings) | {
+            "random_state": random_state if isinstance(random_state, Integral) else None,
+            "labels": None if self.labels is None else joblib.hash(self.labels.to_dict()),
+            "backbone": Path(self.backbone).name,
+            "files of `backbone`": joblib.hash(self._cache_key()),
+            "X and `unlabeled`": joblib.hash(X),
+            "y": None if label_sets is None else joblib.hash(_csr_arrays(label_sets)),
+            "version of skrr2qc": __version__,
+        }
+        checkpoint = Checkpoint(self.checkpoint_dir, known, self.checkpoint_steps)
+        if checkpoint.load() is None:
+            checkpoint.extra_state["seed"] = draw_seed(random_state)
+        return checkpoint, checkpoint.extra_state["seed"]
 
     def _start(self, X, rng):
         """Set tokenizer and backbone; return the token ids of the texts."""
@@ -220,45 +331,90 @@ class RCPTEncoder(
             )
         return ids
 
-    def _pretrain(self, ids, rng, device):
-        if self.tokenizer_.mask_id is None:
-            raise ValueError(
-                f"The tokenizer of {self.backbone!r} has no mask token, so that no masked language "
-                "model can be trained. Set n_epochs=0."
-            )
-        mask = partial(mask_tokens, tokenizer=self.tokenizer_, rate=self.mlm_rate, rng=rng)
-        batches = TokenBatches(
-            ids, batch_size=self.batch_size, rng=rng, pad_id=self.tokenizer_.pad_id, mask=mask
-        )
-        net = TextNet(
-            MaskedLanguageModel(self.backbone_.requires_grad_(True)),
-            self._loss_terms,
-            n_epochs=self.n_epochs,
-            lr=self.lr,
+    def _pretrain(self, settings, ids, label_sets, rng, device, checkpoint):
+        """Train the backbone; return the vectors of labels, if there are labels, and the history.
+
+        Held-out texts go to the end, and label sets with them, so that row numbers agree.
+        """
+        ids, label_sets, n_train, seed = self._hold_out(ids, label_sets, rng)
+        vectors, geometry = None, None
+        if settings.n_epochs and settings.rank_weight and can_be_ranked(label_sets):
+            vectors = self._label_vectors(settings, ids, label_sets, rng, device, checkpoint)
+            geometry = label_geometry(settings, label_sets, self.labels, vectors, rng)
+        if not settings.n_epochs:
+            return vectors, []
+        run = Pretraining(settings, self.backbone_, self.tokenizer_, geometry)
+        net = run.net(
+            n_epochs=settings.n_epochs,
+            max_steps=self.max_steps,
+            lr=settings.lr,
             weight_decay=self.weight_decay,
             device=device,
-            title="language model",
             verbose=self.verbose,
         )
-        return net.fit_batches(batches).epoch_table()
+        held_out = None
+        if n_train < len(ids):
+            held_out = run.held_out(ids[n_train:], n_train, seed)
+        net.fit_batches(
+            run.batches(ids[:n_train], rng),
+            held_out=held_out,
+            patience=self.n_iter_no_change if held_out is not None else None,
+            checkpoint=checkpoint,
+        )
+        return vectors, net.epoch_table()
 
-    def _loss_terms(self, outputs, targets):
-        logits, _ = outputs
-        chosen = targets[targets != -100]
-        return {"masked_language_model": masked_language_model_loss(logits.float(), chosen)}
+    def _hold_out(self, ids, label_sets, rng):
+        """Texts with the held-out ones last, their label sets, the number of others, a seed."""
+        n_held_out = int(self.validation_fraction * len(ids)) if self.early_stopping else 0
+        if not n_held_out:
+            return ids, label_sets, len(ids), None
+        order = rng.permutation(len(ids))
+        seed = int(rng.integers(2**31))
+        label_sets = None if label_sets is None else label_sets[order]
+        return [ids[i] for i in order], label_sets, len(ids) - n_held_out, seed
+
+    def _label_vectors(self, settings, ids, label_sets, rng, device, checkpoint):
+        if checkpoint is not None and "label_vectors" in checkpoint.extra_tensors:
+            return checkpoint.extra_tensors["label_vectors"].numpy()
+        texts = None if self.labels is None else list(self.labels.texts)
+        start = start_vectors(self.backbone_, self.tokenizer_, texts, ids, label_sets, device)
+        vectors = start
+        if texts is not None and settings.label_epochs:
+            vectors = train_label_vectors(
+                self.backbone_,
+                self.tokenizer_,
+                texts,
+                start,
+                n_epochs=settings.label_epochs,
+                lr=settings.lr,
+                device=device,
+                rng=rng,
+                verbose=self.verbose,
+            )
+        if checkpoint is not None:
+            checkpoint.extra_tensors["label_vectors"] = torch.from_numpy(vectors)
+        return vectors
 
     def _build_module(self, name, init_args):
         kind = CompactBackbone if "vocab_size" in init_args else PretrainedBackbone
         return kind(**init_args)
 
 
-def _check_targets(y, n_samples):
-    """Indicator targets, or one class a text for a classifier further down a Pipeline."""
+def _check_targets(y, n_samples, labels):
+    """CSR indicator of targets, or of one class a text, as a classifier in a Pipeline has them."""
     is_list = isinstance(y, (list, tuple)) and all(isinstance(c, (str, Number)) for c in y)
     if not (is_list or getattr(y, "ndim", 2) == 1):
-        check_label_matrix(y, n_samples=n_samples, name="y")
-    elif len(y) != n_samples:
+        return check_label_matrix(y, n_samples=n_samples, labels=labels, name="y")
+    if len(y) != n_samples:
         raise ValueError(
             f"`y` must have one entry per text: expected {n_samples}, got {len(y)}. Check that "
             "texts and targets were selected alike."
         )
+    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    shape = (n_samples, len(classes))
+    ones = np.ones(n_samples, dtype=np.float32)
+    return sp.csr_matrix((ones, (np.arange(n_samples), codes)), shape=shape)
+
+
+def _csr_arrays(matrix):
+    return matrix.shape, matrix.indptr, matrix.indices

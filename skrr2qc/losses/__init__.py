@@ -2,5 +2,13 @@
 
 from ._class_center import class_center_loss
 from ._cross_entropy import masked_language_model_loss, multilabel_cross_entropy
+from ._ranking import ranking_contrastive_loss, ranking_temperatures, rince_loss
 
-__all__ = ["class_center_loss", "masked_language_model_loss", "multilabel_cross_entropy"]
+__all__ = [
+    "class_center_loss",
+    "masked_language_model_loss",
+    "multilabel_cross_entropy",
+    "ranking_contrastive_loss",
+    "ranking_temperatures",
+    "rince_loss",
+]

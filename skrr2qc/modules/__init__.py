@@ -2,16 +2,22 @@
 
 from ._backbones import CompactBackbone, Pooled, PretrainedBackbone, get_backbone, mean_pool
 from ._heads import FeatureTower, LabelHead, LowerStates, MaskedLanguageModel, TextTower
+from ._label_geometry import LabelGeometry
+from ._pretraining import RankingPretrainer
+from ._queue import KeyQueue
 from ._text_cnn import TextCNN
 
 __all__ = [
     "CompactBackbone",
     "FeatureTower",
+    "KeyQueue",
+    "LabelGeometry",
     "LabelHead",
     "LowerStates",
     "MaskedLanguageModel",
     "Pooled",
     "PretrainedBackbone",
+    "RankingPretrainer",
     "TextCNN",
     "TextTower",
     "get_backbone",

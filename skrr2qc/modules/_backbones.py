@@ -27,7 +27,14 @@ class _Backbone(nn.Module):
     ----------
     lr, n_epochs, n_frozen_layers : float, int, int
         Fine-tuning settings that an estimator uses unless its user sets them.
+    pretraining_lr, pretraining_epochs : float, int
+        The same for pre-training.
+    sees_whole_text : bool
+        Whether the state of one token knows of all others; if not, a language model needs the
+        text's vector beside it.
     """
+
+    sees_whole_text = True
 
     @property
     def n_layers(self) -> int:
@@ -123,6 +130,8 @@ class CompactBackbone(_Backbone):
     """
 
     lr, n_epochs, n_frozen_layers = 1e-3, 12, 0
+    pretraining_lr, pretraining_epochs = 1e-3, 5
+    sees_whole_text = False
 
     def __init__(self, vocab_size: int, hidden_size: int, token_dropout=0.1, filter_dropout=0.3):
         super().__init__()
@@ -192,6 +201,7 @@ class PretrainedBackbone(_Backbone):
     """
 
     lr, n_epochs = 3e-4, 3
+    pretraining_lr, pretraining_epochs = 5e-5, 2
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):
         super().__init__()

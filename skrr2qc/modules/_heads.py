@@ -133,13 +133,19 @@ class MaskedLanguageModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         vocab_size, width = backbone.word_embeddings.weight.shape
-        self.transform = nn.Linear(backbone.hidden_size, width)
+        n_inputs = backbone.hidden_size * (1 if backbone.sees_whole_text else 2)
+        self.transform = nn.Linear(n_inputs, width)
         self.norm = nn.LayerNorm(width)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, targets: Tensor):
+        """Logits of the S chosen tokens (S, V), their ids (S,), and the texts' vectors (B, D)."""
         hidden = self.backbone(input_ids, attention_mask)
-        chosen = hidden[targets != -100]  # (S, D): the vocabulary is scored for these alone
-        chosen = self.norm(F.gelu(self.transform(chosen)))
-        logits = F.linear(chosen, self.backbone.word_embeddings.weight, self.bias)
-        return (logits, hidden)
+        vectors = self.backbone.pool(hidden, attention_mask)
+        is_chosen = targets != -100
+        states = hidden[is_chosen]  # (S, D): the vocabulary is scored for these alone
+        if not self.backbone.sees_whole_text:
+            states = torch.cat([states, vectors[is_chosen.nonzero()[:, 0]]], dim=1)
+        states = self.norm(F.gelu(self.transform(states)))
+        logits = F.linear(states, self.backbone.word_embeddings.weight, self.bias)
+        return logits, targets[is_chosen], vectors

@@ -24,8 +24,11 @@ class TokenBatches:
         text, and `order` says which rows a pass visits.
     pad_id : int, default=0
     mask : callable, default=None
-        ``(input_ids, attention_mask) -> (input_ids, targets)``: for masked-language-model
-        training; its targets then join the inputs, and are yielded in place of `Y`.
+        ``(input_ids, attention_mask) -> (input_ids, targets)``: for pre-training; its targets
+        then join the inputs, and the row numbers of the texts are yielded in place of `Y`.
+    key_view : callable, default=None
+        ``ids -> ids`` of one text, or "masked" to mask a second time: adds a second view of
+        each text, as `key_ids` and `key_mask`.
     min_length : int, default=1
         Shortest padded length, for convolutions.
     states : list of n tensors of shape (T_i, D), default=None
@@ -41,8 +44,8 @@ class TokenBatches:
     """
 
     def __init__(
-        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, min_length=1,
-        states=None,
+        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, key_view=None,
+        min_length=1, states=None,
     ):  # fmt: skip
         self.ids = ids
         self.Y = Y
@@ -50,6 +53,7 @@ class TokenBatches:
         self.rng = rng
         self.pad_id = pad_id
         self.mask = mask
+        self.key_view = key_view
         self.min_length = min_length
         self.states = states
         self._lengths = np.array([len(row) for row in ids], dtype=np.int64)
@@ -67,8 +71,7 @@ class TokenBatches:
         for rows in self._groups():
             inputs = self._pad(rows)
             if self.mask is not None:
-                inputs["input_ids"], targets = self.mask(**inputs)
-                inputs["targets"] = targets  # the head scores the vocabulary for these tokens alone
+                inputs, targets = self._masked(rows, inputs), torch.from_numpy(rows)
             elif self.Y is None:
                 targets = torch.zeros(len(rows), 0)
             else:
@@ -87,6 +90,19 @@ class TokenBatches:
             bucket = bucket[np.argsort(self._lengths[bucket], kind="stable")]
             groups += [bucket[i : i + size] for i in range(0, len(bucket), size)]
         return [groups[i] for i in self.rng.permutation(len(groups))]
+
+    def _masked(self, rows, clean):
+        """Inputs of pre-training: masked tokens, what they were, and the second view."""
+        inputs = dict(clean)
+        inputs["input_ids"], inputs["targets"] = self.mask(**clean)
+        if self.key_view == "masked":
+            inputs["key_ids"], _ = self.mask(**clean)
+            inputs["key_mask"] = clean["attention_mask"]
+        elif self.key_view is not None:
+            view = TokenBatches([self.key_view(self.ids[i]) for i in rows], pad_id=self.pad_id)
+            padded = view._pad(np.arange(len(rows)))
+            inputs |= {"key_ids": padded["input_ids"], "key_mask": padded["attention_mask"]}
+        return inputs
 
     def _pad(self, rows):
         lengths = self._lengths[rows]

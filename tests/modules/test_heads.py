@@ -138,15 +138,48 @@ def test_feature_tower_computes_in_full_precision():
         assert torch.equal(found, expected)
 
 
-def test_language_model_scores_chosen_tokens_alone():
-    backbone, batch = make_compact(), make_batch()
+@pytest.mark.parametrize("backbone", ["compact", "pretrained"])
+def test_language_model_scores_chosen_tokens_alone(backbone):
+    backbone = make_compact() if backbone == "compact" else make_tower()[0]
+    batch = make_batch()
     targets = torch.full((2, 6), -100)
     targets[0, 2], targets[1, 1], targets[1, 3] = 4, 5, 6
-    logits, hidden = MaskedLanguageModel(backbone)(**batch, targets=targets)
+    model = MaskedLanguageModel(backbone).eval()
+    logits, chosen, vectors = model(**batch, targets=targets)
     assert logits.shape == (3, 15)
-    assert hidden.shape == (2, 6, 16)
-    none, _ = MaskedLanguageModel(backbone)(**batch, targets=torch.full((2, 6), -100))
-    assert none.shape == (0, 15)
+    assert chosen.tolist() == [4, 5, 6]  # in the order of the logits
+    mask = batch["attention_mask"]
+    assert torch.equal(vectors, backbone.pool(backbone(**batch), mask))
+    logits, chosen, _ = model(**batch, targets=torch.full((2, 6), -100))
+    assert logits.shape == (0, 15)
+    assert chosen.shape == (0,)
+
+
+@pytest.mark.parametrize("sees_whole_text", [True, False])
+def test_language_model_knows_of_the_whole_text(sees_whole_text):
+    """Convolutions do not reach the first token from the last: the text's vector tells of it."""
+    backbone = make_compact()
+    assert not backbone.sees_whole_text
+    backbone.sees_whole_text = sees_whole_text
+    model = MaskedLanguageModel(backbone).eval()
+    assert model.transform.in_features == 16 * (1 if sees_whole_text else 2)
+    input_ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1]])
+    targets = torch.where(torch.arange(8) == 0, 1, -100).expand(2, 8)
+    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    before, *_ = model(input_ids, attention_mask, targets)
+    changed = input_ids.clone()
+    changed[0, -1] = 9
+    after, *_ = model(changed, attention_mask, targets)
+    assert torch.equal(before[0], after[0]) == sees_whole_text
+    assert torch.equal(before[1], after[1])  # of its own text, not of another
+
+
+def test_language_model_trains_through_the_text_vector():
+    backbone = make_compact()
+    targets = torch.where(torch.arange(6) == 0, 1, -100).expand(2, 6)
+    logits, *_ = MaskedLanguageModel(backbone)(**make_batch(), targets=targets)
+    logits.sum().backward()
+    assert all(p.grad.any() for p in backbone.layers.parameters())
 
 
 def test_language_model_is_tied_to_the_embeddings():
@@ -156,7 +189,7 @@ def test_language_model_is_tied_to_the_embeddings():
     own = {n: p.shape for n, p in model.named_parameters() if not n.startswith("backbone.")}
     assert (15, width) not in own.values()
     targets = torch.where(batch["attention_mask"], batch["input_ids"], -100)
-    logits, _ = model(**batch, targets=targets)
+    logits, *_ = model(**batch, targets=targets)
     masked_language_model_loss(logits, torch.full((10,), 14)).backward()
     assert backbone.word_embeddings.weight.grad[14].any()  # even if it is in no text
 
@@ -170,9 +203,9 @@ def test_language_model_learns():
     batches = TokenBatches(tokenizer.encode(texts)[0], batch_size=8, rng=rng, mask=mask)
     model = MaskedLanguageModel(make_compact(tokenizer.vocab_size))
 
-    def loss_terms(outputs, targets):
-        chosen = targets[targets != -100]
-        return {"loss": masked_language_model_loss(outputs[0].float(), chosen)}
+    def loss_terms(outputs, rows):
+        logits, chosen, _ = outputs
+        return {"loss": masked_language_model_loss(logits.float(), chosen)}
 
     net = TextNet(model, loss_terms, n_epochs=10, lr=1e-2)
     losses = [row["loss"] for row in net.fit_batches(batches).epoch_table()]

@@ -203,12 +203,72 @@ def test_mask_follows_the_generator(tokenizer, batch):
     assert not torch.equal(mask(0)[0], mask(1)[0])
 
 
-def test_batches_hand_on_what_to_restore(tokenizer):
-    ids, _ = tokenizer.encode(["bal bel bil", "gar ger"] * 20)
-    rng = np.random.default_rng(0)
-    mask = partial(mask_tokens, tokenizer=tokenizer, rate=0.5, rng=rng)
-    batches = TokenBatches(ids, batch_size=8, rng=rng, pad_id=tokenizer.pad_id, mask=mask)
-    for inputs, targets in batches:
-        assert torch.equal(inputs["targets"], targets)
+@pytest.fixture
+def masked_batches(tokenizer):
+    """Function that makes batches to pre-train on; text i ends in the word of number i."""
+
+    def make(**parameters):
+        rng = np.random.default_rng(0)
+        mask = partial(mask_tokens, tokenizer=tokenizer, rate=0.5, rng=rng)
+        words = [f"{a}{b}{c}" for a in "bcdfg" for b in "aeiou" for c in "lmnpr"]
+        ids, _ = tokenizer.encode([" ".join(words[i // 2 : i + 1]) for i in range(40)])
+        return TokenBatches(
+            ids, batch_size=8, rng=rng, pad_id=tokenizer.pad_id, mask=mask, **parameters
+        )
+
+    return make
+
+
+def test_masked_batches_hand_on_what_to_restore_and_whose_it_is(masked_batches):
+    batches, seen = masked_batches(), []
+    for inputs, rows in batches:
+        assert set(inputs) == {"input_ids", "attention_mask", "targets"}
+        assert rows.dtype == torch.int64
+        targets = inputs["targets"]
         assert targets.shape == inputs["input_ids"].shape
         assert (targets != -100).any()
+        restored = torch.where(targets == -100, inputs["input_ids"], targets)
+        for row, found, is_token in zip(rows, restored, inputs["attention_mask"], strict=True):
+            assert_array_equal(found[is_token], batches.ids[row])
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(40))
+
+
+def test_second_view_is_masked_anew(masked_batches, tokenizer):
+    """40 % of the tokens are masked in each view, 16 % in both; the texts are the same."""
+    batches = masked_batches(key_view="masked")
+    n_tokens = n_both = n_key = n_kept = 0
+    for inputs, rows in batches:
+        assert torch.equal(inputs["key_mask"], inputs["attention_mask"])
+        is_masked, is_key_masked = (
+            inputs[name] == tokenizer.mask_id for name in ("input_ids", "key_ids")
+        )
+        n_tokens += int(inputs["attention_mask"].sum()) - len(rows)  # without [CLS]
+        n_both += int((is_masked & is_key_masked).sum())
+        n_key += int(is_key_masked.sum())
+        for row, found, is_token in zip(rows, inputs["key_ids"], inputs["key_mask"], strict=True):
+            n_kept += int((found[is_token].numpy() == batches.ids[row])[1:].sum())
+    assert within(n_key, n_tokens, 0.4)
+    assert within(n_both, n_tokens, 0.16)
+    assert within(n_kept, n_tokens, 0.55)
+
+
+def test_second_view_is_what_the_caller_makes_of_each_text(masked_batches, tokenizer):
+    batches = masked_batches(key_view=lambda ids: np.append(ids[::-1], [5, 5]))
+    for inputs, rows in batches:
+        assert len(inputs["key_ids"]) == len(rows)
+        width = max(len(batches.ids[row]) + 2 for row in rows)
+        assert inputs["key_ids"].shape == inputs["key_mask"].shape == (len(rows), width)
+        assert inputs["key_ids"].dtype == torch.int64
+        for row, found, is_token in zip(rows, inputs["key_ids"], inputs["key_mask"], strict=True):
+            assert_array_equal(found[is_token], [*batches.ids[row][::-1], 5, 5])
+            assert (found[~is_token] == tokenizer.pad_id).all()
+
+
+def test_second_view_leaves_the_first_alone(masked_batches):
+    """And the order of the texts: only what is drawn after it differs."""
+    plain, _ = next(iter(masked_batches()))
+    for key_view in ("masked", lambda ids: ids[:1]):
+        inputs, _ = next(iter(masked_batches(key_view=key_view)))
+        assert all(torch.equal(inputs[name], plain[name]) for name in plain)
+        assert set(inputs) == {*plain, "key_ids", "key_mask"}

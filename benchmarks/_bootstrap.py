@@ -1,0 +1,204 @@
+"""Paired bootstrap over texts, and the file of per-text outcomes that it is drawn from."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from skrr2qc.metrics import top_k
+
+from ._records import append_record
+
+FIGURES = ("precision_at_1", "ndcg_at_5", "macro_f1_at_1")
+N_RESAMPLES = 10_000
+_BLOCK = 500  # resamples at once
+_UNDEFINED = "-"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made of each test text: enough for every figure of `FIGURES`.
+
+    Attributes
+    ----------
+    best : ndarray of shape (n,), int64
+        The label that ranks first.
+    ndcg : ndarray of shape (n,)
+        nDCG@5; nan for a text without a label.
+    Y : csr_matrix of shape (n, L), {0, 1}
+    """
+
+    best: np.ndarray
+    ndcg: np.ndarray
+    Y: sp.csr_matrix
+
+    @classmethod
+    def from_scores(cls, Y, scores):
+        """Outcome of a score matrix (n, L)."""
+        Y = sp.csr_matrix(Y)
+        Y.sort_indices()
+        ranked = top_k(scores, min(5, Y.shape[1]))
+        return cls(ranked[:, 0], _ndcg(Y, ranked), Y)
+
+    @property
+    def truth(self):
+        """Fingerprint of the texts' labels, in order: only runs that share it can be paired."""
+        return _fingerprint(_pack_labels(self.Y))
+
+
+def figures(outcome, weights):
+    """Figures of resampled texts.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    weights : ndarray of shape (r, n)
+        How often each text was drawn; a row of ones gives the figures of the texts themselves.
+
+    Returns
+    -------
+    values : ndarray of shape (r, 3)
+        In the order of `FIGURES`; nan where nothing is left to average over.
+    """
+    n_texts = weights.shape[1]
+    rows = np.arange(n_texts)
+    ones = np.ones(n_texts)
+    predicted = sp.csr_matrix((ones, (rows, outcome.best)), shape=outcome.Y.shape)
+    hits = predicted.multiply(outcome.Y).tocsr()
+    is_defined = ~np.isnan(outcome.ndcg)
+    n_true, n_hits = weights @ outcome.Y, weights @ hits  # (r, L)
+    f1 = 2 * n_hits / np.maximum(n_true + weights @ predicted, 1)
+    with np.errstate(invalid="ignore"):
+        ndcg = weights @ np.where(is_defined, outcome.ndcg, 0.0) / (weights @ is_defined)
+        macro_f1 = (f1 * (n_true > 0)).sum(axis=1) / (n_true > 0).sum(axis=1)
+    precision = n_hits.sum(axis=1) / weights.sum(axis=1)
+    return np.column_stack([precision, ndcg, macro_f1])
+
+
+def paired_bootstrap(left, right, *, n_resamples=N_RESAMPLES, random_state=0):
+    """Differences between two groups of runs on the same texts, each averaged over its runs.
+
+    Parameters
+    ----------
+    left, right : list of Outcome
+        One a seed. All see the same resamples.
+    n_resamples : int
+    random_state : int or sequence of int
+
+    Returns
+    -------
+    observed : ndarray of shape (3,)
+        Left minus right, in the order of `FIGURES`.
+    resampled : ndarray of shape (n_resamples, 3)
+
+    Raises
+    ------
+    ValueError
+        If the runs are not of the same texts.
+    """
+    if len({outcome.truth for outcome in (*left, *right)}) != 1:
+        raise ValueError("only runs on the same texts can be compared text by text")
+    n_texts = len(left[0].best)
+    rng = np.random.default_rng(random_state)
+    blocks = [
+        _difference(left, right, _draw(n_texts, min(_BLOCK, n_resamples - start), rng))
+        for start in range(0, n_resamples, _BLOCK)
+    ]
+    return _difference(left, right, np.ones((1, n_texts)))[0], np.concatenate(blocks)
+
+
+def interval(resampled, level=0.95):
+    """Percentile interval of each column; ndarray of shape (2, ...)."""
+    tail = (1 - level) / 2
+    return np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+
+
+def append_outcome(path, run, outcome):
+    """Keep what a run made of each text; what the texts' labels are, once for all runs."""
+    labels = _pack_labels(outcome.Y)
+    truth = _fingerprint(labels)
+    if truth not in _read_lines(path)[0]:
+        append_record(path, {"truth": truth, "n_labels": outcome.Y.shape[1], "labels": labels})
+    ndcg = [_UNDEFINED if np.isnan(v) else str(round(1000 * v)) for v in outcome.ndcg]
+    line = {"best": " ".join(map(str, outcome.best)), "ndcg_at_5_thousandths": " ".join(ndcg)}
+    append_record(path, {"run": run, "truth": truth, **line})
+
+
+def read_outcomes(path):
+    """Outcomes of a file by run; nDCG is rounded to three decimals in it."""
+    truths, runs = _read_lines(path)
+    parsed = {truth: _unpack_labels(**line) for truth, line in truths.items()}
+    return {
+        run: Outcome(
+            np.array(line["best"].split(), dtype=np.int64),
+            np.array(
+                [
+                    np.nan if v == _UNDEFINED else int(v) / 1000
+                    for v in line["ndcg_at_5_thousandths"].split()
+                ]
+            ),
+            parsed[line["truth"]],
+        )
+        for run, line in runs.items()
+        if line["truth"] in parsed
+    }
+
+
+def _ndcg(Y, ranked):
+    """nDCG of each row of ranked labels (n, k)."""
+    k = ranked.shape[1]
+    gains = 1 / np.log2(np.arange(2, k + 2))
+    rows = np.arange(Y.shape[0])[:, None]
+    hits = np.asarray(Y[rows, ranked].todense()) > 0
+    n_true = np.diff(Y.indptr)
+    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[np.minimum(n_true, k)]
+    return hits @ gains / ideal
+
+
+def _draw(n_texts, n_resamples, rng):
+    """How often each text was drawn in each resample; (r, n)."""
+    drawn = rng.integers(n_texts, size=(n_resamples, n_texts))
+    drawn += n_texts * np.arange(n_resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_resamples * n_texts)
+    return counts.reshape(n_resamples, n_texts).astype(np.float64)
+
+
+def _difference(left, right, weights):
+    means = [np.mean([figures(o, weights) for o in side], axis=0) for side in (left, right)]
+    return means[0] - means[1]
+
+
+def _pack_labels(Y):
+    rows = np.split(Y.indices, Y.indptr[1:-1])
+    return " ".join(",".join(map(str, row)) or _UNDEFINED for row in rows)
+
+
+def _unpack_labels(labels, n_labels, **_):
+    rows = [[] if s == _UNDEFINED else [int(c) for c in s.split(",")] for s in labels.split()]
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.array([column for row in rows for column in row], dtype=np.int64)
+    return sp.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(rows), n_labels))
+
+
+def _fingerprint(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _read_lines(path):
+    """Lines of a file by fingerprint and by run; one that an interrupted run tore is skipped."""
+    truths, runs, path = {}, {}, Path(path)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found = json.loads(line)
+            if "run" in found:
+                runs[found["run"]] = found
+            else:
+                truths[found["truth"]] = found
+        except (ValueError, KeyError, TypeError):
+            print(f"{path.name}, line {number}: no outcome of a run, skipped", file=sys.stderr)
+    return truths, runs

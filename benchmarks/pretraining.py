@@ -1,0 +1,241 @@
+"""What pre-training brings and costs.
+
+``python -m benchmarks.pretraining effect`` compares no pre-training, masked language model (TAPT),
+ranking contrastive pre-training (RCPT) and its single-label form (after QuesCo), each followed by
+the same head; ``--report`` draws the tables of kept runs; ``costs`` measures the steps.
+"""
+
+import argparse
+import ast
+import os
+import sys
+import traceback
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+
+from skrr2qc import RCPTEncoder
+
+from . import _pretraining_costs as costs
+from ._bootstrap import append_outcome, read_outcomes
+from ._effect import SETTINGS, EffectTask, apart, estimated_seconds, key_of, run
+from ._effect_table import format_effect
+from ._models import find_encoder
+from ._records import append_record, check_writable, find_record, read_records
+from ._runs import load
+from ._table import _markdown
+from .compare import _check_names, _say, _when
+
+_VARIABLE = "SKRR2QC_DATA"
+_RESULTS = Path(__file__).parent / "results"
+_OUT = _RESULTS / "pretraining.jsonl"
+_MOST_MINUTES = 10
+
+# Of each set: its encoder, and the seeds of each setting.
+_TWO_SEEDS = {"none": [0, 1], "tapt": [0, 1], "rcpt": [0, 1], "quesco": [0]}
+_ONE_SEED = dict.fromkeys(_TWO_SEEDS, [0])
+PLAN = {
+    "da20k": ("compact", _TWO_SEEDS),
+    "hoc": ("compact", _TWO_SEEDS),
+    "arc": ("minilm", _TWO_SEEDS),
+    "baidu_hs4": ("compact", _ONE_SEED),
+}
+_FIXED = ("backbone", "labels", "device", "random_state", "verbose", "checkpoint_dir")
+
+
+def main(arguments=None):
+    """Run the command line; the exit status is 1 if a run failed."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.report is not None:
+            return _report(options.report or [_OUT])
+        if options.job == "costs":
+            return costs.measure(options)
+        if options.job == "effect":
+            plan = _check(options)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.job is None:
+        parser.error("nothing to do: choose effect or costs, or draw a --report")
+    return _show_plan(plan, options) if options.plan else _effect(plan, options)
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pretraining",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--report", nargs="*", metavar="FILE", help="only draw the tables of kept runs"
+    )
+    jobs = parser.add_subparsers(dest="job")
+    add = jobs.add_parser("effect", help="fit and measure, setting by setting").add_argument
+    add("--sets", nargs="+", metavar="SET", help=f"default: {' '.join(PLAN)}")
+    add("--settings", nargs="+", metavar="SETTING", help=f"default: {' '.join(SETTINGS)}")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="default: as planned for the set")
+    add("--encoder", help="compact, minilm, folder or hub name; default: as planned for the set")
+    add("--part", choices=["test", "val"], default="val", help="default: val; test: to publish")
+    add("--limit-train", type=int, metavar="N", help="train on N rows at most")
+    add(
+        *("--set",), nargs="+", dest="given", default=[], metavar="[SETTING:]NAME=VALUE",
+        help="a parameter of RCPTEncoder, for the setting rcpt if none is named",
+    )  # fmt: skip
+    add("--out", type=Path, default=_OUT, metavar="FILE", help="JSON lines are appended here")
+    add("--device", default="auto")
+    add("--plan", action="store_true", help="only list the runs, with estimated minutes")
+    add("--force", action="store_true", help="repeat runs that are in --out")
+    add("--in-process", action="store_true", help="no process of its own for each run")
+    add("--verbose", action="store_true", help="progress bars of the estimators")
+    costs.add_options(jobs.add_parser("costs", help="time the steps and the ranking block"))
+    return parser
+
+
+def _check(options):
+    """Find every mistake before work starts; return the plan: (set, tasks) pairs."""
+    check_writable(options.out)
+    if not Path(os.environ.get(_VARIABLE) or "-").is_dir():
+        raise ValueError(f"{_VARIABLE} must name the folder that holds the sets")
+    known = sorted(p.parent.name for p in Path(os.environ[_VARIABLE]).glob("*/labels.json"))
+    _check_names("set", options.sets or PLAN, known)
+    _check_names("setting", options.settings or SETTINGS, list(SETTINGS))
+    if options.limit_train is not None and options.limit_train < 3:
+        raise ValueError(f"--limit-train must be at least 3, got {options.limit_train}")
+    given = parse_given(options.given)
+    plan = []
+    for name in options.sets or PLAN:
+        planned, seeds = PLAN.get(name, ("compact", _ONE_SEED))
+        shown, backbone = find_encoder(options.encoder or planned)
+        tasks = [
+            EffectTask(
+                setting, seed, backbone, shown, options.device, int(options.verbose),
+                given.get(setting, ()),
+            )
+            for setting in options.settings or SETTINGS
+            for seed in options.seeds or seeds[setting]
+        ]  # fmt: skip
+        plan.append((name, tasks))
+    return plan
+
+
+def parse_given(items):
+    """Parameters by setting from ``[SETTING:]NAME=VALUE``; a dict of tuples of pairs."""
+    allowed = sorted(set(RCPTEncoder().get_params()) - set(_FIXED))
+    given = {}
+    for item in items:
+        name, is_there, value = item.partition("=")
+        setting, _, name = name.rpartition(":")
+        if not is_there:
+            raise ValueError(f"--set: expected NAME=VALUE, got {item!r}")
+        _check_names("setting", [setting or "rcpt"], list(SETTINGS))
+        _check_names("parameter", [name], allowed)
+        with suppress(ValueError, SyntaxError):  # of a name, such as jaccard
+            value = ast.literal_eval(value)
+        given.setdefault(setting or "rcpt", {})[name] = value
+    return {setting: tuple(sorted(values.items())) for setting, values in given.items()}
+
+
+def _effect(plan, options):
+    n_failed = 0
+    for name, tasks in plan:
+        texts = _load(name, options)
+        if texts is None:
+            n_failed += len(tasks)
+            continue
+        for task in tasks:
+            title = f"{name} {task.title} seed {task.seed}"
+            kept = None if options.force else find_record(_kept(options), key_of(task, texts))
+            if kept is not None:
+                _say(f"{title}: kept from {_when(kept)}")
+            else:
+                n_failed += not _measure(title, task, texts, options)
+    records = _kept(options)
+    if records:
+        print(format_effect(records, read_outcomes(_outcomes_of(options.out))))
+    return int(n_failed > 0)
+
+
+def _load(name, options):
+    """The texts of a set; None, and a message, if its files are not as they should be."""
+    try:
+        return load(name, part=options.part, limit_train=options.limit_train)
+    except ValueError as error:
+        _say(f"{name}: FAILED, {error}")
+        return None
+
+
+def _measure(title, task, texts, options):
+    """Run and keep; False, and a message, if that failed."""
+    _say(f"{title}: fitting {len(texts.train):,} texts ...")
+    try:
+        record, outcome = run(task, texts) if options.in_process else apart(run, task, texts)
+    except BrokenProcessPool:
+        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
+        return False
+    except Exception as error:  # one run must not take the others with it
+        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
+        if options.verbose:
+            traceback.print_exception(error)
+        return False
+    append_outcome(_outcomes_of(options.out), record["run"], outcome)  # a record promises it
+    append_record(options.out, record)
+    figures = record["figures"]
+    _say(
+        f"{title}: P@1 {100 * figures['precision_at_1']:.1f}, nDCG@5 "
+        f"{100 * figures['ndcg_at_5']:.1f}, {figures['encoder_seconds']:.0f} s of encoder and "
+        f"{figures['head_seconds']:.0f} s of head"
+    )
+    return True
+
+
+def _show_plan(plan, options):
+    """Print the runs, and the minutes that they will take."""
+    records, rows, total = _kept(options), [], 0.0
+    for name, tasks in plan:
+        texts = _load(name, options)
+        if texts is None:
+            return 1
+        for task in tasks:
+            is_kept = not options.force and find_record(records, key_of(task, texts)) is not None
+            minutes = estimated_seconds(task, texts, records) / 60
+            total += 0.0 if is_kept else minutes
+            note = "kept" if is_kept else "long" if minutes > _MOST_MINUTES else ""
+            rows.append([f"{name} {options.part}", f"{task.title} ({task.shown})"])
+            rows[-1] += [str(task.seed), f"{len(texts.train):,}", f"{minutes:.1f}", note]
+    print(
+        "\n".join(_markdown(["set", "setting", "seed", "texts", "estimated minutes", "note"], rows))
+    )
+    print(f"{total:.0f} minutes for what is not kept; long: above {_MOST_MINUTES} minutes.")
+    return 0
+
+
+def _report(files):
+    records, outcomes = [], {}
+    for file in map(Path, files):
+        if not file.is_file():
+            raise ValueError(f"--report: there is no file {file}")
+        records += _effect_records(file)
+        outcomes |= read_outcomes(_outcomes_of(file))
+    if not records:
+        raise ValueError(f"--report: no record in {', '.join(map(str, files))}")
+    print(format_effect(records, outcomes))
+    return 0
+
+
+def _kept(options):
+    return _effect_records(options.out)
+
+
+def _effect_records(file):
+    return [record for record in read_records(file) if "setting" in record]
+
+
+def _outcomes_of(file):
+    """Where the outcomes of the runs of a file are kept."""
+    return file.with_name(f"{file.stem}_per_text.jsonl")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""Ranking contrastive losses: the nearer two texts in the label hierarchy, the more alike."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_NEVER = float("-inf")
+
+
+def ranking_temperatures(
+    max_rank: int, *, low: float = 0.1, high: float = 0.6, spacing: str = "geometric"
+) -> Tensor:
+    """Temperature of each rank, from `low` at rank 0 to `high` at the farthest (Eq. 6 of [1]_).
+
+    Parameters
+    ----------
+    max_rank : int
+        Farthest rank, 2H for a hierarchy of depth H; at least 1.
+    low, high : float
+        Temperatures at both ends, positive.
+    spacing : {"geometric", "linear"}, default="geometric"
+        As the paper says, or as its code computes.
+
+    Returns
+    -------
+    temperatures : Tensor of shape (max_rank + 1,)
+
+    References
+    ----------
+    .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
+       Classification. arXiv:2411.01841, 2024.
+
+    Examples
+    --------
+    >>> ranking_temperatures(2, low=0.1, high=0.4).tolist()
+    [0.1..., 0.2..., 0.4...]
+    """
+    shares = torch.arange(max_rank + 1, dtype=torch.float64) / max_rank
+    if spacing == "geometric":
+        return low * (high / low) ** shares
+    if spacing == "linear":
+        return low + shares * (high - low)
+    raise ValueError(f"`spacing` must be 'geometric' or 'linear', got {spacing!r}.")
+
+
+def ranking_contrastive_loss(
+    similarities: Tensor,
+    ranks: Tensor,
+    temperatures: Tensor,
+    closeness: Tensor | None = None,
+    valid: Tensor | None = None,
+    *,
+    variant: str = "in",
+) -> Tensor:
+    """Texts of each rank against all texts of farther ranks (L_Rank, Eq. 5-6 of [1]_).
+
+    Parameters
+    ----------
+    similarities : Tensor of shape (B, K)
+        Cosines of anchors and bank items.
+    ranks : Tensor of shape (B, K), int
+        Rank of each pair in the label hierarchy, 0 for a shared label.
+    temperatures : Tensor of shape (R + 1,)
+        One a rank, R being the farthest, from `ranking_temperatures`.
+    closeness : Tensor of shape (B, K), values in [0, 1], default=None
+        Weight W of each pair among the positives of its rank (Eq. 7); 0 leaves it out there.
+        No gradient flows through it. None weighs all alike.
+    valid : Tensor of shape (B, K) or broadcast to it, bool, default=None
+        Pairs that exist.
+    variant : {"in", "out", "paper"}, default="in"
+        "in" sums the positives of a rank inside the logarithm; "out" averages over them
+        outside, as the authors' code does; "paper" is the printed equation, whose denominator
+        lacks the positives and which has no lower bound.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        Mean over the ranks that occur of the mean over anchors (pairs, for "out") that have a
+        positive of that rank and something farther; 0 with zero gradient if there is none.
+
+    Notes
+    -----
+    Eq. 5 sums over 2H ranks and divides by 2H - 1; here the mean is over ranks that occur. Sums
+    of exponentials are taken rank by rank with a maximum of their own, so that no temperature
+    makes them overflow. See docs/decisions/0011.
+
+    References
+    ----------
+    .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
+       Classification. arXiv:2411.01841, 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> similarities = torch.tensor([[0.9, 0.1, -0.2]])
+    >>> ranks, temperatures = torch.tensor([[0, 1, 2]]), ranking_temperatures(2)
+    >>> near = ranking_contrastive_loss(similarities, ranks, temperatures)
+    >>> far = ranking_contrastive_loss(similarities.flip(1), ranks, temperatures)
+    >>> bool(near < far)
+    True
+    """
+    terms, is_present = rank_terms(similarities, ranks, temperatures, closeness, valid, variant)
+    return (terms * is_present).sum() / is_present.sum().clamp(min=1)
+
+
+def rank_terms(
+    similarities, ranks, temperatures, closeness=None, valid=None, variant="in"
+) -> tuple[Tensor, Tensor]:
+    """Loss of each positive rank, (R,), 0 where it does not occur, and whether it does."""
+    if variant not in ("in", "out", "paper"):
+        raise ValueError(f"`variant` must be 'in', 'out' or 'paper', got {variant!r}.")
+    n_ranks = len(temperatures)
+    n_positive = n_ranks - 1  # the farthest rank is never a positive
+    similarities = _at_least_float32(similarities)
+    valid = torch.ones_like(ranks, dtype=torch.bool) if valid is None else valid.expand_as(ranks)
+    z = similarities / temperatures.to(similarities)[ranks]
+    is_positive, weighted = valid, z
+    if closeness is not None:
+        closeness = closeness.detach().to(z.dtype)
+        is_positive = valid & (closeness > 0)
+        weighted = z + torch.where(is_positive, closeness, 1.0).log()
+    log_positive, n_near = _log_sums(weighted, ranks, is_positive, n_ranks)  # (B, R + 1)
+    same = weighted is z
+    log_all, n_all = (log_positive, n_near) if same else _log_sums(z, ranks, valid, n_ranks)
+    log_farther = _farther(log_all)[:, :n_positive]
+    n_farther = (n_all.sum(dim=1, keepdim=True) - n_all.cumsum(dim=1))[:, :n_positive]
+    counts = (n_near[:, :n_positive] * (n_farther > 0)).to(z.dtype)  # pairs that contribute
+    contributes = counts > 0
+    if variant == "out":
+        return _mean_over_pairs(weighted, ranks, is_positive, log_farther, contributes)
+    near = torch.where(contributes, log_positive[:, :n_positive], 0.0)
+    far = torch.where(contributes, log_farther, 0.0)
+    losses = far - near if variant == "paper" else F.softplus(far - near)
+    losses = losses * contributes
+    n_anchors = contributes.sum(dim=0)
+    return losses.sum(dim=0) / n_anchors.clamp(min=1), n_anchors > 0
+
+
+def rince_loss(
+    similarities: Tensor,
+    ranks: Tensor,
+    temperatures: Tensor,
+    valid: Tensor | None = None,
+    *,
+    variant: str = "in",
+) -> Tensor:
+    """Ranking InfoNCE with one temperature a rank, as QuesCo trains with (Hoffmann et al. [1]_).
+
+    Parameters
+    ----------
+    similarities : Tensor of shape (B, K)
+    ranks : Tensor of shape (B, K), int
+        Ranks 0 .. P - 1 are positives in turn, higher ones are negatives throughout.
+    temperatures : Tensor of shape (P,)
+        One a positive rank; it holds for numerator and denominator.
+    valid : Tensor of shape (B, K), bool, default=None
+    variant : {"in", "out", "out-in"}, default="in"
+        Sum over positives inside or outside the logarithm; "out-in": outside for rank 0 alone.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        Mean over the ranks that occur.
+
+    References
+    ----------
+    .. [1] Hoffmann et al. Ranking Info Noise Contrastive Estimation: Boosting Contrastive
+       Learning via Ranked Positives. AAAI 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> similarities, ranks = torch.tensor([[0.9, 0.1]]), torch.tensor([[0, 1]])
+    >>> round(float(rince_loss(similarities, ranks, torch.tensor([0.1]))), 5)
+    0.00034
+    """
+    if variant not in ("in", "out", "out-in"):
+        raise ValueError(f"`variant` must be 'in', 'out' or 'out-in', got {variant!r}.")
+    total, n_present = similarities.sum() * 0.0, 0
+    for rank, temperature in enumerate(temperatures.tolist()):
+        is_outside = variant == "out" or (variant == "out-in" and rank == 0)
+        two = torch.tensor([temperature, temperature], dtype=torch.float64)
+        farther = torch.where(ranks > rank, 1, 0)
+        kept = ranks >= rank if valid is None else valid & (ranks >= rank)
+        terms, is_present = rank_terms(
+            similarities, farther, two, None, kept, "out" if is_outside else "in"
+        )
+        total = total + terms.sum()
+        n_present += int(is_present.any())
+    return total / max(n_present, 1)
+
+
+def _log_sums(z: Tensor, ranks: Tensor, kept: Tensor, n_ranks: int) -> tuple[Tensor, Tensor]:
+    """Log of the sum of exponentials a rank, -inf where nothing is kept; and how many are."""
+    shape = (len(z), n_ranks)
+    masked = torch.where(kept, z, _NEVER)
+    tops = torch.full(shape, _NEVER, dtype=z.dtype, device=z.device)
+    tops = tops.scatter_reduce(1, ranks, masked.detach(), "amax")
+    counts = torch.zeros(shape, dtype=z.dtype, device=z.device)
+    counts = counts.scatter_add(1, ranks, kept.to(z.dtype))
+    finite = torch.where(counts > 0, tops, 0.0)
+    sums = torch.zeros_like(finite)
+    sums = sums.scatter_add(1, ranks, (masked - finite.gather(1, ranks)).exp())
+    logs = torch.where(counts > 0, sums, 1.0).log() + finite
+    return torch.where(counts > 0, logs, _NEVER), counts
+
+
+def _farther(logs: Tensor) -> Tensor:
+    """Log-sum-exp of all ranks beyond each one, without NaN where there are none."""
+    floor = torch.finfo(logs.dtype).min / 4  # -inf would make NaN of its own gradient
+    beyond = logs.clamp(min=floor).flip(1).logcumsumexp(dim=1).flip(1)
+    return F.pad(beyond[:, 1:], (0, 1), value=floor)
+
+
+def _mean_over_pairs(weighted, ranks, is_positive, log_farther, contributes):
+    n_positive = contributes.shape[1]
+    columns = ranks.clamp(max=n_positive - 1)
+    counted = is_positive & (ranks < n_positive) & contributes.gather(1, columns)
+    farther = torch.where(counted, log_farther.gather(1, columns), 0.0)
+    losses = F.softplus(farther - torch.where(counted, weighted, 0.0)) * counted
+    sums = torch.zeros(n_positive, dtype=losses.dtype, device=losses.device)
+    counts = sums.scatter_add(0, columns.flatten(), counted.to(losses.dtype).flatten())
+    sums = sums.scatter_add(0, columns.flatten(), losses.flatten())
+    return sums / counts.clamp(min=1), counts > 0
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,67 @@
+"""What the displays need of matplotlib: imported late, missed with a way out."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from skrr2qc.plotting import LossCurvesDisplay, RankOrderDisplay
+from skrr2qc.plotting._axes import axes_for, line_style, whole_ticks
+
+DISPLAYS = [
+    LossCurvesDisplay([1, 2], {"ranking": [2.0, 1.0]}),
+    RankOrderDisplay([0, 2], [0.9, 0.1], [0.1, 0.1], [3, 4], 1.0),
+]
+
+
+def test_importing_does_not_load_matplotlib():
+    code = "import sys, skrr2qc.plotting; print({'matplotlib', 'torch'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: type(display).__name__)
+def test_missing_matplotlib(monkeypatch, display):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # makes every import of it fail
+    with pytest.raises(ImportError, match=rf'{type(display).__name__} .* "skrr2qc\[plot\]"'):
+        display.plot()
+
+
+def test_without_axes_each_display_makes_a_figure():
+    """In a process of its own: the backend is a global choice."""
+    pytest.importorskip("matplotlib")
+    code = """
+from skrr2qc.plotting import LossCurvesDisplay, RankOrderDisplay
+first = LossCurvesDisplay([1, 2], {"ranking": [2.0, 1.0]}).plot()
+second = RankOrderDisplay([0, 2], [0.9, 0.1], [0.1, 0.1], [3, 4], 1.0).plot()
+first.figure_.canvas.draw()
+second.figure_.canvas.draw()
+print(first.figure_ is second.figure_, first.ax_ in first.figure_.axes, len(second.figure_.axes))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MPLBACKEND": "Agg"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["False", "True", "1"]
+
+
+def test_axes_of_the_caller_are_used():
+    ax = object()
+    assert axes_for(ax, None) is ax
+
+
+def test_line_style_knows_short_names():
+    pytest.importorskip("matplotlib")
+    style = line_style({"linestyle": "-", "marker": "."}, {"ls": ":", "c": "red", "capsize": 2})
+    assert style == {"linestyle": ":", "marker": ".", "color": "red", "capsize": 2}
+
+
+def test_whole_ticks():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    ax = figure.subplots()
+    ax.set_xlim(0.5, 2.5)
+    assert any(tick != round(tick) for tick in ax.get_xticks())
+    whole_ticks(ax)
+    assert all(tick == round(tick) for tick in ax.get_xticks())
