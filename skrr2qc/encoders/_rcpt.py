@@ -36,7 +36,11 @@ _NOT_IN_CHECKPOINT = (
 class RCPTEncoder(
     ModuleStateMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Encode texts as unit vectors with a network that learned from them.
+    """Encode texts as unit vectors with a network pre-trained on them and on their labels [1]_.
+
+    A masked language model is trained together with a ranking contrastive loss: the nearer the
+    labels of two texts in the hierarchy, the more alike their vectors. Parameters that are None
+    are set by `preset`.
 
     Parameters
     ----------
@@ -44,15 +48,65 @@ class RCPTEncoder(
         "compact": a small network and its tokenizer, made from the texts alone, nothing is
         downloaded. Otherwise the folder or the hub name of a sentence-transformers or
         transformers encoder; a folder that exists never touches the network.
-    n_epochs : int, default=0
-        Passes of masked-language-model training over the texts; 0 for none.
-    mlm_rate : float, default=0.15
-        Share of tokens to restore.
-    lr : float, default=5e-4
-        Peak learning rate of that training.
-    batch_size : int, default=32
+    labels : LabelSpace, default=None
+        Texts and hierarchy of the labels. None: labels without texts, all equally far apart.
+    preset : {"recommended", "paper", "released"}, default="recommended"
+        Settings measured to work, those of the paper made well defined, or those of its code.
+    n_epochs : int, default=None
+        Passes over the texts; 0 for no pre-training. None: by the backbone.
+    max_steps : int, default=None
+        Updates after which training ends, if it has not before.
+    mlm_rate : float, default=None
+        Share of tokens that the language model restores.
+    rank_weight : float, default=None
+        Factor on the ranking loss (Eq. 9); 0 trains the language model alone ("TAPT").
+    variant : {"in", "out", "paper", "rince"}, default=None
+        Positives of a rank summed inside the logarithm, averaged outside, or left out of the
+        denominator as printed (Eq. 6); or QuesCo's loss, with one temperature a rank.
+    min_temperature, max_temperature : float, default=None
+        Of rank 0 and of the farthest.
+    temperature_spacing : {"geometric", "linear"}, default=None
+    ranks : {"ceil", "unique"}, default=None
+        Distance of two label sets rounded up, or its place among the distances that occur.
+    positive_share : float in (0, 1], default=None
+        Share of the ranks, the nearest, of which texts are positives in turn; what lies beyond
+        is one farthest rank.
+    set_distance : {"mean", "sum"}, default=None
+        Over pairs of labels (Eq. 2).
+    label_sets : {"all", "first"}, default=None
+        Labels of a text that count.
+    closeness : {"cos01", "jaccard", "none", "dot_clamped"}, default=None
+        Weight of a positive among those of its rank (Eq. 7): mean cosine of label vectors
+        brought to [0, 1], share of common labels, none, or mean dot product.
+    momentum : float in [0, 1], default=None
+        Share of the key encoder that an update keeps.
+    queue_size : int, default=None
+        Keys remembered; where the preset leaves it open, 1 % of the texts, at least 8 batches.
+    own_key_positive : bool, default=None
+        Whether a text's own second view counts as a text of the same labels.
+    projection_size : int, default=None
+        Width of the projection that is compared; 0 compares text vectors themselves.
+    views : {"masked", "augmented"}, default=None
+        Second view of a text: masked anew, or with tokens left out, swapped and moved.
+    label_epochs : int, default=None
+        Passes over the label texts, in which a copy of the backbone learns to tell labels
+        (Eq. 8), for "cos01" and "dot_clamped".
+    lr : float, default=None
+        Peak learning rate. None: by the backbone.
+    batch_size : int, default=None
         Texts a step.
     weight_decay : float, default=0.01
+    early_stopping : bool, default=False
+        Whether to hold out texts, and to stop when language-model and ranking loss on them
+        have not fallen for `n_iter_no_change` epochs; the best epoch is kept.
+    validation_fraction : float, default=0.1
+        Share of texts held out, in (0, 0.5].
+    n_iter_no_change : int, default=3
+    checkpoint_dir : str or path, default=None
+        Folder of the state of a long training. The same `fit` after an interruption of any kind
+        goes on from there to the same weights; one on other data or parameters is refused.
+    checkpoint_steps : int, default=200
+        Updates between two checkpoints; there is one after each epoch as well.
     vocab_size : int, default=8000
         Largest vocabulary of the compact backbone.
     hidden_size : int, default=1024
@@ -65,7 +119,7 @@ class RCPTEncoder(
         "auto" takes CUDA, then MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
     verbose : int, default=0
-        1 shows progress, losses and the time left.
+        1 shows progress, each term of the loss, texts per second and the time left.
 
     Attributes
     ----------
@@ -73,16 +127,22 @@ class RCPTEncoder(
         Token ids to hidden states.
     tokenizer_ : TextTokenizer
         Texts to token ids.
+    label_embeddings_ : ndarray of shape (L, D), float32, or None
+        One vector a label; None where there are no labels.
     history_ : list of dict
-        One row an epoch: mean loss terms and seconds.
+        One row an epoch: mean loss terms, those on held-out texts, and seconds. A table is
+        ``pandas.DataFrame(encoder.history_)``.
 
     See Also
     --------
     ClassCenterHead : Fine-tunes the upper layers towards labels.
+    skrr2qc.metrics.rank_order_accuracy : Whether vectors follow the hierarchy.
+    skrr2qc.plotting.LossCurvesDisplay : Draws `history_`.
 
     Notes
     -----
-    The ranking contrastive objective of [1]_ (Eq. 3-7) is not trained yet; `y` is only checked.
+    What the paper prints, what its code does and what is recommended differ in many places; see
+    docs/decisions/0011 and 0012, the latter for what was measured.
 
     References
     ----------
@@ -92,10 +152,13 @@ class RCPTEncoder(
     Examples
     --------
     >>> from skrr2qc import RCPTEncoder
-    >>> texts = ["area of a circle", "area of a square", "mean of a sample"]
-    >>> encoder = RCPTEncoder(hidden_size=16, random_state=0).fit(texts)
+    >>> texts = ["area of a circle", "area of a square", "mean of a sample"] * 4
+    >>> label_sets = [[1, 0], [1, 0], [0, 1]] * 4
+    >>> encoder = RCPTEncoder(hidden_size=16, n_epochs=2, random_state=0).fit(texts, label_sets)
     >>> encoder.transform(texts).shape
-    (3, 16)
+    (12, 16)
+    >>> [row["epoch"] for row in encoder.history_]
+    [1, 2]
     """
 
     _module_names = ("backbone_",)

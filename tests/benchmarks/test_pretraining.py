@@ -299,7 +299,7 @@ def test_apart():
 def effect_record(setting, given="", **values):
     record = {"setting": setting, "model": f"{setting} {given}".strip(), "encoder": "compact"}
     record |= {"run": f"{setting}{given}{values.get('seed', 0)}{values.get('set', 'toy')}"}
-    return make_record(**record, **values)
+    return make_record(**(record | values))
 
 
 def test_differences_of_two_sets():
@@ -313,7 +313,7 @@ def test_differences_of_two_sets():
     outcomes = {r["run"]: outcome_of_hits(hits[r["setting"]]) for r in records}
     outcomes |= {f"rcpt{seed}two": outcome_of_hits([True, False] * 10) for seed in (0, 1)}
     report = format_effect(records, outcomes, n_resamples=200)
-    rows = [line for line in report.splitlines() if " - " in line]
+    rows = [line for line in report.splitlines() if "| rcpt - " in line]
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert table[0][:3] == ["toy (compact)", "rcpt - none", "2"]
     assert table[0][3] == "+100.0 [+100.0, +100.0]*"

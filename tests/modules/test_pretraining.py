@@ -164,6 +164,18 @@ def test_key_encoder_gets_no_gradient(backbone):
 
 
 @pytest.mark.parametrize("backbone", ["compact", "pretrained"])
+def test_queries_train_the_backbone(backbone):
+    """By themselves: without the language model they must reach every part they pass."""
+    module = make_module(backbone).train()
+    _, _, queries, keys = module(**make_batch(torch.arange(6)))
+    (queries @ keys.roll(1, 0).T).square().sum().backward()
+    layers = module.language_model.backbone.layers
+    assert all(p.grad.any() for part in (layers[0], module.projection) for p in part.parameters())
+    assert module.language_model.backbone.word_embeddings.weight.grad.any()
+    assert module.language_model.transform.weight.grad is None
+
+
+@pytest.mark.parametrize("backbone", ["compact", "pretrained"])
 def test_key_encoder_stays_in_eval_mode(backbone):
     """Frozen weights alone leave dropout on."""
     module = make_module(backbone)
@@ -213,6 +225,15 @@ def test_key_encoder_follows(momentum):
     if momentum in (0.0, 1.0):
         assert all(map(torch.equal, after, before if momentum else queries))
     assert all(map(torch.equal, query_parameters(module), queries))
+
+
+def test_update_lets_the_key_encoder_follow():
+    """Also where nobody in the batch has a label."""
+    for rows in (torch.tensor([1, 2]), torch.tensor([0, 5])):
+        module = make_module(momentum=0.0)
+        shift_queries(module)
+        module.update(rows, torch.randn(2, PROJECTION_SIZE))
+        assert all(map(torch.equal, key_parameters(module), query_parameters(module)))
 
 
 # -------------------------------------------------------------------------------------- queue
