@@ -367,7 +367,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         """One unit vector a label: from its texts, its name, or both."""
         sums = np.asarray(Y.T @ embeddings)
         if self.labels is not None and self._tunes_backbone() and self.center_init != "means":
-            names = self.encoder_.transform(list(self.labels.texts))
+            names = getattr(self.encoder_, "label_embeddings_", None)
+            if names is None or len(names) != len(self.labels):
+                names = self.encoder_.transform(list(self.labels.texts))
             sums = names if self.center_init == "texts" else sums + names
         is_empty = ~sums.any(axis=1)
         sums[is_empty] = rng.normal(size=(int(is_empty.sum()), sums.shape[1]))

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._memory import fit_cached
 from .._thresholds import best_global_threshold
@@ -334,6 +334,11 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         known = encoder.get_params(deep=False)
         if "labels" in known and known["labels"] is None:
             encoder.set_params(labels=self.labels_)
+        if unlabeled is not None and not has_fit_parameter(encoder, "unlabeled"):
+            raise TypeError(
+                f"{type(encoder).__name__} takes no `unlabeled` texts in fit. Leave them out, or use "
+                "RCPTEncoder."
+            )
         if self.n_validation_:
             Y = sp.csr_matrix(Y, copy=True)
             Y.data[np.repeat(np.isin(np.arange(Y.shape[0]), held_out), np.diff(Y.indptr))] = 0

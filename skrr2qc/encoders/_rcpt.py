@@ -128,7 +128,8 @@ class RCPTEncoder(
     tokenizer_ : TextTokenizer
         Texts to token ids.
     label_embeddings_ : ndarray of shape (L, D), float32, or None
-        One vector a label; None where there are no labels.
+        Vector of each label's text, to be compared with those of `transform`; without `labels`,
+        the mean vector of its texts; None where nothing was learned of labels.
     history_ : list of dict
         One row an epoch: mean loss terms, those on held-out texts, and seconds. A table is
         ``pandas.DataFrame(encoder.history_)``.
@@ -270,10 +271,9 @@ class RCPTEncoder(
         checkpoint, seed = self._open_checkpoint(X, label_sets, settings)
         with seeded(self.random_state, seed=seed) as rng:
             ids = self._start(X, rng)
-            self.label_embeddings_, self.history_ = self._pretrain(
-                settings, ids, label_sets, rng, device, checkpoint
-            )
+            self.history_ = self._pretrain(settings, ids, label_sets, rng, device, checkpoint)
         self.backbone_.eval()
+        self.label_embeddings_ = self._label_embeddings(settings, ids, label_sets, device)
         self._n_features_out = self.backbone_.hidden_size
         return self
 
@@ -395,17 +395,22 @@ class RCPTEncoder(
         return ids
 
     def _pretrain(self, settings, ids, label_sets, rng, device, checkpoint):
-        """Train the backbone; return the vectors of labels, if there are labels, and the history.
+        """Train the backbone; return the history.
 
         Held-out texts go to the end, and label sets with them, so that row numbers agree.
         """
         ids, label_sets, n_train, seed = self._hold_out(ids, label_sets, rng)
-        vectors, geometry = None, None
-        if settings.n_epochs and settings.rank_weight and can_be_ranked(label_sets):
+        if not settings.n_epochs:
+            return []
+        if self.tokenizer_.mask_id is None:
+            raise ValueError(
+                f"The tokenizer of {self.backbone!r} has no mask token, so that no masked language "
+                "model can be trained. Set n_epochs=0."
+            )
+        geometry = None
+        if settings.rank_weight and can_be_ranked(label_sets):
             vectors = self._label_vectors(settings, ids, label_sets, rng, device, checkpoint)
             geometry = label_geometry(settings, label_sets, self.labels, vectors, rng)
-        if not settings.n_epochs:
-            return vectors, []
         run = Pretraining(settings, self.backbone_, self.tokenizer_, geometry)
         net = run.net(
             n_epochs=settings.n_epochs,
@@ -424,7 +429,7 @@ class RCPTEncoder(
             patience=self.n_iter_no_change if held_out is not None else None,
             checkpoint=checkpoint,
         )
-        return vectors, net.epoch_table()
+        return net.epoch_table()
 
     def _hold_out(self, ids, label_sets, rng):
         """Texts with the held-out ones last, their label sets, the number of others, a seed."""
@@ -435,6 +440,15 @@ class RCPTEncoder(
         seed = int(rng.integers(2**31))
         label_sets = None if label_sets is None else label_sets[order]
         return [ids[i] for i in order], label_sets, len(ids) - n_held_out, seed
+
+    def _label_embeddings(self, settings, ids, label_sets, device):
+        """Vectors of labels among those of texts: of what they are called, or of their texts."""
+        if self.labels is None and (label_sets is None or not settings.n_epochs):
+            return None
+        texts = None if self.labels is None else list(self.labels.texts)
+        if label_sets is None:
+            label_sets = sp.csr_matrix((len(ids), len(texts)), dtype=np.float32)
+        return start_vectors(self.backbone_, self.tokenizer_, texts, ids, label_sets, device)
 
     def _label_vectors(self, settings, ids, label_sets, rng, device, checkpoint):
         if checkpoint is not None and "label_vectors" in checkpoint.extra_tensors:

@@ -176,7 +176,7 @@ def rince_loss(
     """
     if variant not in ("in", "out", "out-in"):
         raise ValueError(f"`variant` must be 'in', 'out' or 'out-in', got {variant!r}.")
-    total, n_present = similarities.sum() * 0.0, 0
+    total, n_present = _at_least_float32(similarities).sum() * 0.0, 0
     for rank, temperature in enumerate(temperatures.tolist()):
         is_outside = variant == "out" or (variant == "out-in" and rank == 0)
         two = torch.tensor([temperature, temperature], dtype=torch.float64)

@@ -171,14 +171,14 @@ class CompactBackbone(_Backbone):
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vector of each text: mean of its tokens beside the maximum of its filters."""
-        hidden = hidden.float()
         is_kept = attention_mask.bool()
         if self.training and self.token_dropout:
             is_kept = is_kept & (
                 torch.rand(is_kept.shape, device=hidden.device) >= self.token_dropout
             )
-        bag = mean_pool(hidden[:, :, : self.n_bag], is_kept)
+        bag = mean_pool(hidden[:, :, : self.n_bag].float(), is_kept)
         maxima = hidden[:, :, self.n_bag :].amax(dim=1)  # padding is 0, and no filter is below
+        maxima = maxima.float()  # only now: a copy of all states would cost a tenth of a step
         maxima = F.dropout(maxima, self.filter_dropout, self.training)
         parts = [F.normalize(part, dim=-1) for part in (bag, maxima)]
         return torch.cat(parts, dim=1) * 0.5**0.5

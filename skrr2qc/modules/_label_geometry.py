@@ -91,7 +91,7 @@ class LabelGeometry(_Arrays):
         reduction="mean", levels=None,
     ):  # fmt: skip
         super().__init__()
-        self.max_rank = max_rank if levels is None else len(levels) - 1
+        self.max_rank = max_rank
         self.closeness_form = closeness
         self.label_sets = SparseRows(label_sets)
         shares = label_sets.astype(np.float32)
@@ -123,7 +123,7 @@ class LabelGeometry(_Arrays):
         Returns
         -------
         ranks : Tensor of shape (B, K), int64
-            0 where a label is shared.
+            0 where a label is shared, the farthest where a text has none.
         n_shared : Tensor of shape (B, K), float32
         """
         far = self.weights.combine(rows, self.distances)  # (B, L)
@@ -135,10 +135,11 @@ class LabelGeometry(_Arrays):
         distances, n_shared = sums.index_add_(0, owners, parts).T.split(len(rows))
         distances = torch.where(n_shared > 0, 0.0, distances)
         if self.levels is None:
-            ranks = (distances - _TOLERANCE).ceil().long().clamp(0, self.max_rank)
+            ranks = (distances - _TOLERANCE).ceil().long()
         else:
             ranks = torch.bucketize((distances - _TOLERANCE).contiguous(), self.levels)
-            ranks = ranks.clamp(max=self.max_rank)
+        are_labelled = self.has_labels(rows)[:, None] & self.has_labels(bank)
+        ranks = torch.where(are_labelled, ranks.clamp(0, self.max_rank), self.max_rank)
         return ranks, n_shared
 
     def closeness(self, rows, bank, n_shared, means, bank_means) -> Tensor | None:

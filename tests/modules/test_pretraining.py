@@ -296,7 +296,7 @@ def test_loss_sees_the_queue_before_the_push(variant, own_key_positive):
         rank_weight=0.5,
     )
     backbone = CompactBackbone(VOCAB_SIZE, hidden_size=16)
-    run = Pretraining(settings, backbone, None, make_geometry(), np.random.default_rng(0))
+    run = Pretraining(settings, backbone, tokenizer=None, geometry=make_geometry())
     module, bank, Y = run.module.train(), reference.Queue(QUEUE_SIZE), label_sets()
     n_compared = 0
     for rows in batches_of_rows():
