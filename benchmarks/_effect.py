@@ -26,9 +26,17 @@ SETTINGS = {
     "tapt": {"rank_weight": 0},
     "rcpt": {},
     "quesco": {
-        "label_sets": "first", "views": "augmented", "variant": "rince", "closeness": "none"
+        "label_sets": "first",
+        "views": "augmented",
+        "variant": "rince",
+        "closeness": "none",
+        "rank_weight": 1.0,
+        "max_temperature": 0.6,
+        "temperature_spacing": "linear",
+        "own_key_positive": True,
+        "projection_size": 128,
     },
-}  # fmt: skip
+}
 _MOST_COMPARED = 2_000  # held-out texts whose pairs are looked at
 
 # Microseconds a token and pass on two cores, measured where a record says no better: of head,

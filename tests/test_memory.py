@@ -1,6 +1,7 @@
 """Caches: never another score, every fit counted, nothing stored twice."""
 
 import warnings
+from functools import wraps
 
 import joblib
 import numpy as np
@@ -41,6 +42,7 @@ def count_fits(monkeypatch):
     def watch(kind):
         calls, fit = [], kind.fit
 
+        @wraps(fit)  # or its parameters were no longer known
         def counting(self, *args, **kwargs):
             calls.append(self)
             return fit(self, *args, **kwargs)
@@ -216,6 +218,35 @@ def test_key_holds_the_version(tmp_path, labelled_texts, count_fits, monkeypatch
     monkeypatch.setattr("skrr2qc._memory.__version__", "0.0.next")
     fit_cached(str(tmp_path), encoder, *labelled_texts)
     assert len(fits) == 1
+
+
+def test_unlabeled_texts_are_part_of_the_key(tmp_path, labelled_texts, count_fits):
+    X, Y = labelled_texts
+    encoder = make_encoder(vocab_size=400, n_epochs=1)
+    fits, vectors = count_fits(RCPTEncoder), []
+    given = [None, ["one more text"], ["another text"], ["one more text"], None]
+    for unlabeled in given:
+        fitted = fit_cached(str(tmp_path), encoder, X, Y, unlabeled=unlabeled)
+        vectors.append(fitted.transform(X))
+    assert len(fits) == 3
+    assert_array_equal(vectors[3], vectors[1])
+    assert_array_equal(vectors[4], vectors[0])
+    assert len(np.unique([v.sum() for v in vectors[:3]])) == 3
+    plain = fit_cached(None, encoder, X, Y, unlabeled=given[1])
+    assert_array_equal(plain.transform(X), vectors[1])
+
+
+def test_unlabeled_texts_pass_through_the_classifier(tmp_path, questions, count_fits):
+    X, Y, more = list(questions.texts), questions.Y, ["a text without labels"]
+    fits, scores = count_fits(RCPTEncoder), []
+    for memory, unlabeled in ((None, more), (tmp_path, more), (tmp_path, more), (tmp_path, None)):
+        classifier = make_classifier(None, memory and str(memory))
+        classifier.set_params(reranker="passthrough", encoder__n_epochs=1)
+        scores.append(classifier.fit(X, Y, unlabeled=unlabeled).predict_proba(X))
+    assert len(fits) == 3
+    assert_array_equal(scores[1], scores[0])
+    assert_array_equal(scores[2], scores[0])
+    assert not np.array_equal(scores[3], scores[0])
 
 
 def test_given_estimator_stays_unfitted(tmp_path, labelled_texts):

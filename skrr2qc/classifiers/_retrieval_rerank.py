@@ -336,8 +336,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             encoder.set_params(labels=self.labels_)
         if unlabeled is not None and not has_fit_parameter(encoder, "unlabeled"):
             raise TypeError(
-                f"{type(encoder).__name__} takes no `unlabeled` texts in fit. Leave them out, or use "
-                "RCPTEncoder."
+                f"{type(encoder).__name__} takes no `unlabeled` texts in fit. Leave them out, or "
+                "use RCPTEncoder."
             )
         if self.n_validation_:
             Y = sp.csr_matrix(Y, copy=True)

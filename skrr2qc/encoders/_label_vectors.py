@@ -18,8 +18,8 @@ def start_vectors(backbone, tokenizer, texts, ids, label_sets, device):
     Parameters
     ----------
     texts : sequence of L str, or None
-        What a label is called; where it is empty, and where there are no texts at all, the mean
-        vector of the texts that the label has; without those, a zero vector.
+        What a label is called; where no token of it is known, and where there are no texts at
+        all, the mean vector of the texts that the label has; without those, a zero vector.
     ids : list of n int32 arrays
         Token ids of the texts.
     label_sets : csr_matrix of shape (n, L)
@@ -30,9 +30,12 @@ def start_vectors(backbone, tokenizer, texts, ids, label_sets, device):
     """
     if texts is None:
         vectors = np.zeros((label_sets.shape[1], backbone.hidden_size), dtype=np.float32)
+        is_missing = np.ones(len(vectors), dtype=bool)
     else:
-        vectors = embed(backbone, tokenizer, tokenizer.encode(texts)[0], device)
-    is_missing = ~vectors.any(axis=1)
+        label_ids = tokenizer.encode(texts)[0]
+        vectors = embed(backbone, tokenizer, label_ids, device)
+        is_missing = without_words(label_ids, tokenizer)
+        vectors[is_missing] = 0.0
     rows = np.flatnonzero(label_sets[:, is_missing].getnnz(axis=1)) if is_missing.any() else []
     if len(rows):
         found = embed(backbone, tokenizer, [ids[i] for i in rows], device)
@@ -71,7 +74,13 @@ def train_label_vectors(backbone, tokenizer, texts, start, *, n_epochs, lr, devi
     one_hot = sp.identity(len(ids), dtype=np.float32, format="csr")
     batches = TokenBatches(ids, Y=one_hot, rng=rng, pad_id=tokenizer.pad_id)
     net.fit_batches(batches)
-    return embed(tower.upper, tokenizer, ids, device)
+    vectors = embed(tower.upper, tokenizer, ids, device)
+    return np.where(without_words(ids, tokenizer)[:, None], start, vectors)
+
+
+def without_words(ids, tokenizer):
+    """Which texts hold no token that the tokenizer knows; (n,) bool."""
+    return np.array([bool(np.isin(row, tokenizer.special_ids).all()) for row in ids])
 
 
 def embed(backbone, tokenizer, ids, device):

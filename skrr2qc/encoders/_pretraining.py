@@ -106,7 +106,13 @@ class Pretraining:
             temperatures = self.temperatures[:-1]
             return rince_loss(similarities, ranks, temperatures, valid, variant="out-in")
         return ranking_contrastive_loss(
-            similarities, ranks, self.temperatures, closeness, valid, variant=settings.variant
+            similarities,
+            ranks,
+            self.temperatures,
+            closeness,
+            valid,
+            variant=settings.variant,
+            discount=settings.rank_discount,
         )
 
     def _after_step(self, outputs, rows):

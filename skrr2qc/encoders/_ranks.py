@@ -11,7 +11,7 @@ from ..modules import LabelGeometry
 _MOST_SETS = 2000  # label sets between which distinct distances are looked for
 
 
-def label_geometry(settings, label_sets, labels, label_vectors, rng):
+def label_geometry(settings, label_sets, labels, label_vectors):
     """Ranks and closeness of the texts' label sets, as the settings say.
 
     Parameters
@@ -22,7 +22,6 @@ def label_geometry(settings, label_sets, labels, label_vectors, rng):
     labels : LabelSpace or None
         None: flat labels, two of them always two steps apart.
     label_vectors : ndarray of shape (L, D)
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -37,7 +36,7 @@ def label_geometry(settings, label_sets, labels, label_vectors, rng):
         distances, depth = labels.distances(), labels.max_depth
     max_rank, levels = 2 * depth, None
     if settings.ranks == "unique":
-        levels = distinct_distances(label_sets, distances, depth, settings.set_distance, rng)
+        levels = distinct_distances(label_sets, distances, depth, settings.set_distance)
         max_rank = len(levels) - 1
     cut = max(1, int(np.ceil(settings.positive_share * (max_rank + 1))) - 1)
     return LabelGeometry(
@@ -87,11 +86,12 @@ def first_labels(label_sets):
     return sp.csr_matrix((ones, firsts, indptr), shape=label_sets.shape)
 
 
-def distinct_distances(label_sets, distances, depth, reduction, rng):
+def distinct_distances(label_sets, distances, depth, reduction):
     """Sorted distances that occur between the label sets of texts, 0 first."""
     sets = label_sets[np.flatnonzero(np.diff(label_sets.indptr))]
     if sets.shape[0] > _MOST_SETS:
-        sets = sets[np.sort(rng.choice(sets.shape[0], _MOST_SETS, replace=False))]
+        spread = np.linspace(0, sets.shape[0] - 1, _MOST_SETS).astype(np.int64)
+        sets = sets[spread]  # not drawn: a run that goes on from a checkpoint must find the same
     khd = label_set_distances(sets, sets, distances, depth)
     if reduction == "sum":
         counts = np.diff(sets.indptr)

@@ -71,6 +71,8 @@ class RCPTEncoder(
     positive_share : float in (0, 1], default=None
         Share of the ranks, the nearest, of which texts are positives in turn; what lies beyond
         is one farthest rank.
+    rank_discount : float in (0, 1], default=None
+        Factor by which each rank weighs less than the one before it.
     set_distance : {"mean", "sum"}, default=None
         Over pairs of labels (Eq. 2).
     label_sets : {"all", "first"}, default=None
@@ -180,6 +182,7 @@ class RCPTEncoder(
         temperature_spacing=None,
         ranks=None,
         positive_share=None,
+        rank_discount=None,
         set_distance=None,
         label_sets=None,
         closeness=None,
@@ -218,6 +221,7 @@ class RCPTEncoder(
         self.temperature_spacing = temperature_spacing
         self.ranks = ranks
         self.positive_share = positive_share
+        self.rank_discount = rank_discount
         self.set_distance = set_distance
         self.label_sets = label_sets
         self.closeness = closeness
@@ -343,6 +347,16 @@ class RCPTEncoder(
         check_number(self.checkpoint_steps, "checkpoint_steps", minimum=1, integer=True)
         if self.max_steps is not None:
             check_number(self.max_steps, "max_steps", minimum=1, integer=True)
+        for name in ("early_stopping", "own_key_positive"):
+            if getattr(self, name) not in (True, False, None):
+                raise TypeError(f"`{name}` must be a bool, got {getattr(self, name)!r}.")
+        if self.checkpoint_dir is not None and not (
+            isinstance(self.checkpoint_dir, (str, Path)) and str(self.checkpoint_dir)
+        ):
+            raise TypeError(
+                f"`checkpoint_dir` must be the path of a folder or None, got "
+                f"{self.checkpoint_dir!r}."
+            )
         kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
         return resolve_settings(self, kind, n_texts)
 
@@ -355,11 +369,11 @@ class RCPTEncoder(
             for name, value in self.get_params(deep=False).items()
             if name not in _NOT_IN_CHECKPOINT
         }
-        random_state = self.random_state
+        random_state, folder = self.random_state, Path(self.backbone)
         known |= vars(settings) | {
             "random_state": random_state if isinstance(random_state, Integral) else None,
             "labels": None if self.labels is None else joblib.hash(self.labels.to_dict()),
-            "backbone": Path(self.backbone).name,
+            "backbone": folder.name if folder.is_dir() else self.backbone,
             "files of `backbone`": joblib.hash(self._cache_key()),
             "X and `unlabeled`": joblib.hash(X),
             "y": None if label_sets is None else joblib.hash(_csr_arrays(label_sets)),
@@ -410,7 +424,7 @@ class RCPTEncoder(
         geometry = None
         if settings.rank_weight and can_be_ranked(label_sets):
             vectors = self._label_vectors(settings, ids, label_sets, rng, device, checkpoint)
-            geometry = label_geometry(settings, label_sets, self.labels, vectors, rng)
+            geometry = label_geometry(settings, label_sets, self.labels, vectors)
         run = Pretraining(settings, self.backbone_, self.tokenizer_, geometry)
         net = run.net(
             n_epochs=settings.n_epochs,
@@ -429,11 +443,19 @@ class RCPTEncoder(
             patience=self.n_iter_no_change if held_out is not None else None,
             checkpoint=checkpoint,
         )
+        self.backbone_.zero_grad()
         return net.epoch_table()
 
     def _hold_out(self, ids, label_sets, rng):
         """Texts with the held-out ones last, their label sets, the number of others, a seed."""
         n_held_out = int(self.validation_fraction * len(ids)) if self.early_stopping else 0
+        if self.early_stopping and not n_held_out:
+            warnings.warn(
+                f"`early_stopping` has no effect: of {len(ids)} texts none can be held out "
+                f"(validation_fraction == {self.validation_fraction}).",
+                UserWarning,
+                stacklevel=4,
+            )
         if not n_held_out:
             return ids, label_sets, len(ids), None
         order = rng.permutation(len(ids))
@@ -456,7 +478,8 @@ class RCPTEncoder(
         texts = None if self.labels is None else list(self.labels.texts)
         start = start_vectors(self.backbone_, self.tokenizer_, texts, ids, label_sets, device)
         vectors = start
-        if texts is not None and settings.label_epochs:
+        is_used = settings.closeness in ("cos01", "dot_clamped")
+        if is_used and texts is not None and settings.label_epochs:
             vectors = train_label_vectors(
                 self.backbone_,
                 self.tokenizer_,
@@ -487,10 +510,25 @@ def _check_targets(y, n_samples, labels):
             f"`y` must have one entry per text: expected {n_samples}, got {len(y)}. Check that "
             "texts and targets were selected alike."
         )
+    if labels is not None:
+        return check_label_matrix([{c} for c in _names_of(y, labels)], labels=labels, name="y")
     classes, codes = np.unique(np.asarray(y), return_inverse=True)
     shape = (n_samples, len(classes))
     ones = np.ones(n_samples, dtype=np.float32)
     return sp.csr_matrix((ones, (np.arange(n_samples), codes)), shape=shape)
+
+
+def _names_of(classes, labels):
+    """Names of one class a text: themselves, or column numbers."""
+    columns = range(len(labels))
+    if all(isinstance(c, str) for c in classes):
+        return classes
+    if not all(isinstance(c, (Integral, np.integer)) and c in columns for c in classes):
+        raise ValueError(
+            f"`y` must hold label names or column numbers from 0 to {len(labels) - 1}, got "
+            f"{next(c for c in classes if c not in columns)!r}."
+        )
+    return [labels.names[c] for c in classes]
 
 
 def _csr_arrays(matrix):

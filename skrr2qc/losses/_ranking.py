@@ -51,6 +51,7 @@ def ranking_contrastive_loss(
     valid: Tensor | None = None,
     *,
     variant: str = "in",
+    discount: float = 1.0,
 ) -> Tensor:
     """Texts of each rank against all texts of farther ranks (L_Rank, Eq. 5-6 of [1]_).
 
@@ -71,11 +72,13 @@ def ranking_contrastive_loss(
         "in" sums the positives of a rank inside the logarithm; "out" averages over them
         outside, as the authors' code does; "paper" is the printed equation, whose denominator
         lacks the positives and which has no lower bound.
+    discount : float in (0, 1], default=1.0
+        Factor by which each rank weighs less than the one before in the mean over ranks.
 
     Returns
     -------
     loss : Tensor of shape ()
-        Mean over the ranks that occur of the mean over anchors (pairs, for "out") that have a
+        Weighted mean over the ranks that occur of the mean over anchors (pairs, for "out") that have a
         positive of that rank and something farther; 0 with zero gradient if there is none.
 
     Notes
@@ -100,7 +103,9 @@ def ranking_contrastive_loss(
     True
     """
     terms, is_present = rank_terms(similarities, ranks, temperatures, closeness, valid, variant)
-    return (terms * is_present).sum() / is_present.sum().clamp(min=1)
+    weights = discount ** torch.arange(len(terms), dtype=terms.dtype, device=terms.device)
+    total = (weights * is_present).sum()
+    return (terms * weights).sum() / torch.where(total > 0, total, 1.0)
 
 
 def rank_terms(

@@ -283,7 +283,8 @@ def test_encoder_that_is_not_frozen_is_fitted_here(labelled_texts):
     head = ClassCenterHead(encoder, n_epochs=1, random_state=0).fit(X, Y)
     assert not hasattr(encoder, "backbone_")
     assert hasattr(head.encoder_, "backbone_")
-    fitted = ClassCenterHead(FrozenEstimator(encoder.fit(X)), n_epochs=1, random_state=0).fit(X, Y)
+    frozen = FrozenEstimator(encoder.fit(X, Y))
+    fitted = ClassCenterHead(frozen, n_epochs=1, random_state=0).fit(X, Y)
     assert_array_equal(fitted.predict_proba(X), head.predict_proba(X))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
@@ -31,7 +31,7 @@ from skrr2qc import (
     TfidfLinearClassifier,
 )
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
-from skrr2qc.model_selection import MultilabelStratifiedKFold
+from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 
 
 def make_encoder(**params):
@@ -107,7 +107,7 @@ def test_grid_search(questions):
             lexical=None,
             validation_fraction=0.5,
         ),
-        {"head__class_center_weight": [0.0, 0.3], "reranker__alpha": [0.0, 1.0]},
+        {"head__class_center_weight": [0.0, 0.3], "reranker__alpha": [0.0, 3.0]},
         cv=MultilabelStratifiedKFold(2),
         scoring={"ndcg": ndcg_at_5_scorer, "first": precision_at_1_scorer},
         refit="ndcg",
@@ -167,18 +167,15 @@ def test_random_state(labelled_texts, questions):
 
 def test_one_part_does_not_move_the_numbers_of_another(labelled_texts, questions):
     X, Y = labelled_texts
-    alone = make_classifier(lexical=None, reranker="passthrough").fit(X, Y)
-    others = [
-        make_classifier(),
-        make_classifier(lexical=None, reranker=make_reranker(), labels=questions.labels),
-    ]
-    others[1].head.set_params(center_init="means")
-    for other in others:
-        other.fit(X, Y)
-        assert_array_equal(other.encoder_.transform(X), alone.encoder_.transform(X))
-    assert_array_equal(others[0].head_.predict_proba(X), alone.head_.predict_proba(X))
-    alone.set_params(head__center_init="means", labels=questions.labels).fit(X, Y)
-    assert_array_equal(others[1].head_.predict_proba(X), alone.head_.predict_proba(X))
+    for labels in (None, questions.labels):
+        alone = make_classifier(lexical=None, reranker="passthrough", labels=labels).fit(X, Y)
+        others = [make_classifier(labels=labels, reranker="passthrough")]
+        if labels is not None:
+            others += [make_classifier(lexical=None, reranker=make_reranker(), labels=labels)]
+        for other in others:
+            other.fit(X, Y)
+            assert_array_equal(other.encoder_.transform(X), alone.encoder_.transform(X))
+            assert_array_equal(other.head_.predict_proba(X), alone.head_.predict_proba(X))
 
 
 def test_every_part_has_a_seed_of_its_own(fitted, labelled_texts, monkeypatch):
@@ -248,6 +245,86 @@ def test_one_label_only(labelled_texts, where):
     assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
     if where == "all":
         assert classifier.predict(X).all()
+
+
+# --- what the encoder is shown ----------------------------------------------------------------
+
+
+class Spy(TransformerMixin, BaseEstimator):
+    """Encoder that keeps what it is fitted on; its vectors are lengths and counts of letters."""
+
+    def __init__(self, labels=None):
+        self.labels = labels
+
+    def fit(self, X, y=None, unlabeled=None):
+        self.seen_ = list(X), sp.csr_matrix(y, copy=True), unlabeled
+        return self
+
+    def transform(self, X):
+        return np.array([[len(text), *map(text.count, "aeiou")] for text in X], dtype=np.float32)
+
+
+def spied(X, Y, unlabeled=None, **params):
+    classifier = make_classifier(encoder=Spy(), head=FOREIGN, lexical=None, **params)
+    return classifier.fit(X, Y, unlabeled).encoder_.seen_
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("fraction", [0.25, 0.5])
+def test_encoder_reads_all_texts_and_no_held_out_label(labelled_texts, fraction, refit):
+    """Vectors that knew the labels of held-out rows made thresholds and weights too bold."""
+    X, Y = labelled_texts
+    seen_X, seen_Y, unlabeled = spied(X, Y, validation_fraction=fraction, refit=refit)
+    train, held_out = train_holdout_split(Y, fraction, random_state=0)
+    assert len(held_out) >= 20
+    assert seen_X == X
+    assert seen_Y.shape == Y.shape
+    assert_array_equal(seen_Y[train].toarray(), Y[train].toarray())
+    assert seen_Y[held_out].nnz == 0
+    assert unlabeled is None
+
+
+def test_targets_of_the_caller_stay_as_they_are(labelled_texts):
+    X, Y = labelled_texts
+    before = Y.copy()
+    spied(X, Y)
+    assert_array_equal(Y.toarray(), before.toarray())
+    assert Y.nnz == before.nnz
+
+
+def test_encoder_sees_all_labels_where_no_row_is_held_out(labelled_texts):
+    X, Y = labelled_texts[0][:30], labelled_texts[1][:30]
+    Y = Y[:, Y.getnnz(axis=0) > 0]
+    with pytest.warns(UserWarning, match="rows could be held out"):
+        _, seen_Y, _ = spied(X, Y, validation_fraction=0.1)
+    assert_array_equal(seen_Y.toarray(), Y.toarray())
+
+
+def test_unlabeled_texts_reach_the_encoder_alone(labelled_texts, questions):
+    X, Y = labelled_texts
+    more = ["a text without labels", "another"]
+    assert spied(X, Y, more)[2] == more
+    encoder = make_encoder(n_epochs=1)
+    classifier = make_classifier(encoder=encoder, lexical=None).fit(X, Y, unlabeled=more)
+    plain = clone(classifier).fit(X, Y)
+    assert len(classifier.train_texts_) == 80
+    assert "labels" in "".join(classifier.encoder_.tokenizer_.tokens("labels"))
+    assert not np.array_equal(classifier.encoder_.transform(X), plain.encoder_.transform(X))
+
+
+@pytest.mark.parametrize("encoder", [TfidfVectorizer(), "frozen"])
+def test_encoder_that_takes_no_unlabeled_texts(labelled_texts, tiny_encoder, encoder, fits):
+    encoder = FrozenEstimator(tiny_encoder) if encoder == "frozen" else encoder
+    with pytest.raises(TypeError, match="takes no `unlabeled` texts"):
+        make_classifier(encoder=encoder).fit(*labelled_texts, unlabeled=["a text"])
+    assert fits == []
+
+
+@pytest.mark.parametrize("unlabeled", ["one text", [3], 3])
+def test_bad_unlabeled_texts(labelled_texts, unlabeled, monkeypatch):
+    monkeypatch.setattr("skrr2qc.encoders._rcpt.train_tokenizer", None)
+    with pytest.raises(TypeError, match="`?unlabeled"):
+        make_classifier().fit(*labelled_texts, unlabeled=unlabeled)
 
 
 # --- the fitted pipeline ----------------------------------------------------------------------

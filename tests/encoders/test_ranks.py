@@ -54,8 +54,7 @@ def label_sets():
 def geometry_of(sets, labels=None, vectors=None, **params):
     if vectors is None:
         vectors = np.eye(len(NAMES), dtype=np.float32)
-    rng = np.random.default_rng(0)
-    return label_geometry(settings_of(**params), csr(sets), labels, vectors, rng)
+    return label_geometry(settings_of(**params), csr(sets), labels, vectors)
 
 
 def ranks_of(geometry, n):
@@ -198,14 +197,14 @@ def test_distances_are_looked_for_in_a_sample_of_many_sets(monkeypatch):
     labels = SPACES["tree"]
     monkeypatch.setattr(_ranks, "_MOST_SETS", 25)
     arguments = (csr(sets), labels.distances(), labels.max_depth, "mean")
-    found = distinct_distances(*arguments, np.random.default_rng(0))
-    assert_array_equal(found, distinct_distances(*arguments, np.random.default_rng(0)))
+    found = distinct_distances(*arguments)
+    assert_array_equal(found, distinct_distances(*arguments))
     everything = np.unique(np.round(distance_table(pairs, labels), 4))
     assert set(found) <= set(everything)
     assert len(found) >= 5
     assert found[0] == 0
     monkeypatch.undo()
-    assert_allclose(distinct_distances(*arguments, None), everything)  # draws nothing
+    assert_allclose(distinct_distances(*arguments), everything)
 
 
 # --- closeness --------------------------------------------------------------------------------

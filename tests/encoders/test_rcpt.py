@@ -157,7 +157,7 @@ def order(tiny):
     np.fill_diagonal(ranks, -1)
 
     def accuracy(**params):
-        vectors = fit(tiny, n_epochs=12, lr=1e-2, **params).transform(texts)
+        vectors = fit(tiny, n_epochs=8, lr=1e-2, **params).transform(texts)
         return rank_order_accuracy(vectors @ vectors.T, ranks)
 
     return accuracy
@@ -166,8 +166,8 @@ def order(tiny):
 def test_vectors_follow_the_labels(order):
     """The language model alone knows nothing of them."""
     without = order(rank_weight=0)
-    assert order(rank_weight=1.0, max_temperature=0.1) > without + 0.04
-    assert order(rank_weight=1.0, variant="rince") > without + 0.04
+    assert order() > without + 0.05
+    assert order(rank_weight=1.0, variant="rince") > without + 0.05
 
 
 def test_no_label_space_is_a_flat_one(tiny):
@@ -338,7 +338,7 @@ def test_nothing_to_rank(tiny, y, reason):
 def test_no_two_texts_share_a_label(tiny, variant):
     """A text's own key is then its only positive; without it there is none in the first epoch."""
     data = tiny[0], np.eye(40)
-    encoder = fit(data, variant=variant)
+    encoder = fit(data, variant=variant, own_key_positive=True)
     assert all(row["ranking"] for row in encoder.history_)
     without = fit(data, variant=variant, own_key_positive=False)
     assert without.history_[0]["ranking"] == 0
@@ -357,7 +357,8 @@ def test_each_two_texts_share_a_label_but_no_label_is_in_all(tiny, params):
 @pytest.mark.parametrize("queue_size", [1, 3, 8])
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_any_queue_with_any_batch(tiny, queue_size, batch_size):
-    encoder = fit(tiny, queue_size=queue_size, batch_size=batch_size, n_epochs=1, max_steps=9)
+    sizes = {"queue_size": queue_size, "batch_size": batch_size}
+    encoder = fit(tiny, **sizes, n_epochs=1, max_steps=9, own_key_positive=True)
     (row,) = encoder.history_
     assert np.isfinite(row["ranking"])
     assert row["ranking"] > 0
