@@ -4,11 +4,12 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, lr) or by the number of texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, lr), or by the number of
+# texts (queue_size).
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
-    "rank_weight": 3.0,
+    "rank_weight": None,
     "variant": "in",
     "min_temperature": 0.1,
     "max_temperature": 0.1,
@@ -124,6 +125,8 @@ def resolve_settings(encoder, backbone, n_texts):
     if settings["n_epochs"] is None:
         settings["n_epochs"] = backbone.pretraining_epochs
     settings["lr"] = settings["lr"] or backbone.pretraining_lr
+    if settings["rank_weight"] is None:
+        settings["rank_weight"] = backbone.rank_weight
     if settings["queue_size"] is None:
         settings["queue_size"] = max(n_texts // 100, 8 * settings["batch_size"])
     return SimpleNamespace(**settings)

@@ -19,7 +19,7 @@ from skrr2qc.testing import make_tiny_texts, tiny_encoder
 TABLE = {
     "n_epochs": (CompactBackbone.pretraining_epochs, CompactBackbone.pretraining_epochs, 30),
     "mlm_rate": (0.15, 0.15, 0.15),
-    "rank_weight": (3.0, 1.0, 0.05),
+    "rank_weight": (CompactBackbone.rank_weight, 1.0, 0.05),
     "variant": ("in", "paper", "out"),
     "min_temperature": (0.1, 0.1, 0.1),
     "max_temperature": (0.1, 0.6, 0.6),
