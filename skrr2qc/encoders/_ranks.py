@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from ..hierarchy import label_set_distances
 from ..modules import LabelGeometry
 
+_MOST_LABELS = 30_000  # of a hierarchy, whose distances take two bytes a pair
 _MOST_SETS = 2000  # label sets between which distinct distances are looked for
 
 
@@ -29,11 +30,8 @@ def label_geometry(settings, label_sets, labels, label_vectors):
     """
     if settings.label_sets == "first":
         label_sets = first_labels(label_sets)
-    if labels is None:
-        n_labels = label_sets.shape[1]
-        distances, depth = 2 * (1 - np.eye(n_labels, dtype=np.int16)), 1
-    else:
-        distances, depth = labels.distances(), labels.max_depth
+    is_flat = labels is None or not labels.parents
+    distances, depth = (None, 1) if is_flat else (labels.distances(), labels.max_depth)
     max_rank, levels = 2 * depth, None
     if settings.ranks == "unique":
         levels = distinct_distances(label_sets, distances, depth, settings.set_distance)
@@ -48,6 +46,16 @@ def label_geometry(settings, label_sets, labels, label_vectors):
         reduction=settings.set_distance,
         levels=levels,
     )
+
+
+def check_table(labels):
+    """Refuse hierarchies whose table of label distances would not fit into memory."""
+    if labels is not None and labels.parents and len(labels) > _MOST_LABELS:
+        raise ValueError(
+            f"The distances of {len(labels)} labels in a hierarchy would take "
+            f"{2 * len(labels) ** 2 / 2**30:.0f} GiB: at most {_MOST_LABELS} labels can be ranked. "
+            "Set rank_weight=0, or give a LabelSpace without parents."
+        )
 
 
 def can_be_ranked(label_sets):
@@ -92,6 +100,8 @@ def distinct_distances(label_sets, distances, depth, reduction):
     if sets.shape[0] > _MOST_SETS:
         spread = np.linspace(0, sets.shape[0] - 1, _MOST_SETS).astype(np.int64)
         sets = sets[spread]  # not drawn: a run that goes on from a checkpoint must find the same
+    if distances is None:
+        distances = 2 * (1 - np.eye(sets.shape[1], dtype=np.int16))
     khd = label_set_distances(sets, sets, distances, depth)
     if reduction == "sum":
         counts = np.diff(sets.indptr)

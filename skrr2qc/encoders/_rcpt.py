@@ -23,7 +23,7 @@ from ._folder import load_pretrained
 from ._label_vectors import start_vectors, train_label_vectors
 from ._presets import resolve_settings
 from ._pretraining import Pretraining
-from ._ranks import can_be_ranked, label_geometry
+from ._ranks import can_be_ranked, check_table, label_geometry
 from ._word_vectors import word_vectors
 
 # Parameters that change no weight, and those that a fingerprint describes in another way.
@@ -358,7 +358,10 @@ class RCPTEncoder(
                 f"{self.checkpoint_dir!r}."
             )
         kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
-        return resolve_settings(self, kind, n_texts)
+        settings = resolve_settings(self, kind, n_texts)
+        if settings.rank_weight and settings.n_epochs:
+            check_table(self.labels)
+        return settings
 
     def _open_checkpoint(self, X, label_sets, settings):
         """Checkpoint of this very run, and the seed that it began with; or None and None."""

@@ -78,8 +78,8 @@ def ranking_contrastive_loss(
     Returns
     -------
     loss : Tensor of shape ()
-        Weighted mean over the ranks that occur of the mean over anchors (pairs, for "out") that have a
-        positive of that rank and something farther; 0 with zero gradient if there is none.
+        Weighted mean over the ranks that occur of the mean over anchors (pairs, for "out") that
+        have a positive of that rank and something farther; 0 with zero gradient without any.
 
     Notes
     -----
@@ -109,7 +109,12 @@ def ranking_contrastive_loss(
 
 
 def rank_terms(
-    similarities, ranks, temperatures, closeness=None, valid=None, variant="in"
+    similarities: Tensor,
+    ranks: Tensor,
+    temperatures: Tensor,
+    closeness: Tensor | None = None,
+    valid: Tensor | None = None,
+    variant: str = "in",
 ) -> tuple[Tensor, Tensor]:
     """Loss of each positive rank, (R,), 0 where it does not occur, and whether it does."""
     if variant not in ("in", "out", "paper"):
@@ -217,7 +222,9 @@ def _farther(logs: Tensor) -> Tensor:
     return F.pad(beyond[:, 1:], (0, 1), value=floor)
 
 
-def _mean_over_pairs(weighted, ranks, is_positive, log_farther, contributes):
+def _mean_over_pairs(
+    weighted: Tensor, ranks: Tensor, is_positive: Tensor, log_farther: Tensor, contributes: Tensor
+) -> tuple[Tensor, Tensor]:
     n_positive = contributes.shape[1]
     columns = ranks.clamp(max=n_positive - 1)
     counted = is_positive & (ranks < n_positive) & contributes.gather(1, columns)

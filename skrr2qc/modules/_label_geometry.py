@@ -50,6 +50,11 @@ class SparseRows(_Arrays):
         out = torch.zeros(len(rows), table.shape[1], device=table.device)
         return out.index_add_(0, owners, parts)
 
+    def sums(self, rows: Tensor) -> Tensor:
+        """Sum of each row; (B,)."""
+        owners, _, values = self.entries(rows)
+        return torch.zeros(len(rows), device=rows.device).index_add_(0, owners, values)
+
     def dense(self, rows: Tensor) -> Tensor:
         """Rows as they are, (B, C)."""
         owners, columns, values = self.entries(rows)
@@ -65,8 +70,8 @@ class LabelGeometry(_Arrays):
     ----------
     label_sets : csr_matrix of shape (n, L), {0, 1}
         One row a text; without a label it has no rank.
-    distances : ndarray of shape (L, L), int
-        Label distances, at most `max_rank`.
+    distances : ndarray of shape (L, L), int, or None
+        Label distances, at most `max_rank`; None: flat labels, 2 between any two.
     max_rank : int
         Farthest rank, 2H.
     closeness : {"cos01", "jaccard", "none", "dot_clamped"}, default="cos01"
@@ -126,13 +131,18 @@ class LabelGeometry(_Arrays):
             0 where a label is shared, the farthest where a text has none.
         n_shared : Tensor of shape (B, K), float32
         """
-        far = self.weights.combine(rows, self.distances)  # (B, L)
-        both = torch.cat([far, self.label_sets.dense(rows)]).T.contiguous()  # (L, 2B)
-        owners, columns, weights = self.weights.entries(bank)
-        parts = both[columns]  # (nnz, 2B)
-        parts[:, : len(rows)] *= weights[:, None]
-        sums = torch.zeros(len(bank), both.shape[1], device=both.device)
-        distances, n_shared = sums.index_add_(0, owners, parts).T.split(len(rows))
+        sets = self.label_sets.dense(rows)
+        if self.distances is None:
+            n_shared = self.label_sets.combine(bank, sets.T).T
+            distances = 2.0 * self.weights.sums(rows)[:, None] * self.weights.sums(bank)
+        else:
+            far = self.weights.combine(rows, self.distances)  # (B, L)
+            both = torch.cat([far, sets]).T.contiguous()  # (L, 2B)
+            owners, columns, weights = self.weights.entries(bank)
+            parts = both[columns]  # (nnz, 2B)
+            parts[:, : len(rows)] *= weights[:, None]
+            sums = torch.zeros(len(bank), both.shape[1], device=both.device)
+            distances, n_shared = sums.index_add_(0, owners, parts).T.split(len(rows))
         distances = torch.where(n_shared > 0, 0.0, distances)
         if self.levels is None:
             ranks = (distances - _TOLERANCE).ceil().long()

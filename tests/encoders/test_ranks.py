@@ -14,6 +14,7 @@ from skrr2qc.encoders import _ranks
 from skrr2qc.encoders._presets import resolve_settings
 from skrr2qc.encoders._ranks import (
     can_be_ranked,
+    check_table,
     distinct_distances,
     first_labels,
     label_geometry,
@@ -264,3 +265,11 @@ def test_no_targets_are_nothing_to_warn_about():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not can_be_ranked(None)
+
+
+def test_hierarchy_too_large_for_a_table_is_refused_before_work_starts():
+    names = [str(i) for i in range(30_001)]
+    labels = LabelSpace(names, parents={"1": ["0"]})
+    with pytest.raises(ValueError, match="2 GiB: at most 30000 labels.*rank_weight=0"):
+        check_table(labels)
+    check_table(LabelSpace(names))

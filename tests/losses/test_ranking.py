@@ -479,3 +479,21 @@ def test_no_gradient_through_closeness(variant):
     loss.backward()
     assert closeness.grad is None
     assert similarities.grad.any()
+
+
+def test_discount_weighs_nearer_ranks_more():
+    torch.manual_seed(0)
+    similarities = torch.rand(5, 12, dtype=torch.float64) * 2 - 1
+    ranks, temperatures = torch.randint(0, 4, (5, 12)), ranking_temperatures(3)
+    terms, is_present = rank_terms(similarities, ranks, temperatures)
+    assert is_present.all()
+    loss = ranking_contrastive_loss(similarities, ranks, temperatures, discount=0.5)
+    expected = (terms[0] + terms[1] / 2 + terms[2] / 4) / 1.75
+    assert_allclose(float(loss), float(expected), rtol=1e-12)
+
+
+def test_discount_passes_over_ranks_that_do_not_occur():
+    similarities, ranks = torch.tensor([[0.5, 0.1]]), torch.tensor([[2, 3]])
+    arguments = similarities, ranks, ranking_temperatures(3)
+    discounted = ranking_contrastive_loss(*arguments, discount=0.5)
+    assert_allclose(float(discounted), float(ranking_contrastive_loss(*arguments)), rtol=1e-6)

@@ -379,3 +379,17 @@ def test_given_arrays_stay_as_they_are(case):
     assert_array_equal(label_sets.toarray(), Y)
     assert_array_equal(distances, before)
     assert_array_equal(vectors, kept)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_flat_labels_need_no_table(reduction):
+    rng = np.random.default_rng(0)
+    Y = csr(rng.random((20, 6)) < 0.3)
+    table = 2 * (1 - np.eye(6, dtype=np.int16))
+    rows, bank = torch.arange(7), torch.arange(20)
+    without = LabelGeometry(Y, None, 50, "none", reduction=reduction)
+    ranks, n_shared = without.ranks(rows, bank)
+    expected = LabelGeometry(Y, table, 50, "none", reduction=reduction).ranks(rows, bank)
+    assert torch.equal(ranks, expected[0])
+    assert torch.equal(n_shared, expected[1])
+    assert len(ranks.unique()) > 2

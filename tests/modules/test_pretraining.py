@@ -292,6 +292,7 @@ def test_loss_sees_the_queue_before_the_push(variant, own_key_positive):
         max_temperature=0.6,
         temperature_spacing="geometric",
         own_key_positive=own_key_positive,
+        rank_discount=1.0,
         variant=variant,
         rank_weight=0.5,
     )
