@@ -20,11 +20,16 @@ _NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs")
 
 def _composite(seed, encoder, labels, **parameters):
     parameters = {"head": ClassCenterHead(), "labels": labels, "random_state": seed} | parameters
-    return RetrievalRerankClassifier(RCPTEncoder(backbone=encoder), **parameters)
+    encoder = RCPTEncoder(backbone=encoder, n_epochs=0)
+    return RetrievalRerankClassifier(encoder, **parameters)
 
 
 def _skrr2qc(seed, encoder, labels):
     return _composite(seed, encoder, labels)
+
+
+def _skrr2qc_rcpt(seed, encoder, labels):
+    return _composite(seed, encoder, labels).set_params(encoder__n_epochs=None)
 
 
 def _skrr2qc_tower(seed, encoder, labels):
@@ -59,6 +64,7 @@ def _fine_tuning(seed, encoder, labels):
 
 MODELS = {
     "skrr2qc": _skrr2qc,
+    "skrr2qc-rcpt": _skrr2qc_rcpt,
     "skrr2qc-tower": _skrr2qc_tower,
     "skrr2qc-no-rerank": _skrr2qc_no_rerank,
     "tfidf-linear": _tfidf_linear,

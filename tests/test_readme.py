@@ -27,6 +27,7 @@ def quick(monkeypatch, tmp_path):
     from skrr2qc.modules import CompactBackbone
 
     monkeypatch.setattr(CompactBackbone, "n_epochs", 1)
+    monkeypatch.setattr(CompactBackbone, "pretraining_epochs", 1)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 

@@ -38,8 +38,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     encoder : estimator, default=None
-        `RCPTEncoder` with its compact backbone, if None; an encoder that is not fitted, a
-        fitted one in ``FrozenEstimator``, or any vectorizer of texts.
+        An encoder that is not fitted, a fitted one in ``FrozenEstimator``, or any vectorizer of
+        texts. None: ``RCPTEncoder(n_epochs=0)``, the compact backbone without pre-training.
     head : estimator, default=None
         Classifier that scores labels; None: `ClassCenterHead`. One with an `encoder` parameter
         is given the fitted encoder, any other is trained on its features.
@@ -330,7 +330,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_encoder(self, X, Y, held_out, unlabeled):
         """The encoder reads all texts, and no label that is to be predicted from its vectors."""
-        encoder = inherit(RCPTEncoder() if self.encoder is None else self.encoder, self, 0)
+        encoder = RCPTEncoder(n_epochs=0) if self.encoder is None else self.encoder
+        encoder = inherit(encoder, self, 0)
         known = encoder.get_params(deep=False)
         if "labels" in known and known["labels"] is None:
             encoder.set_params(labels=self.labels_)
