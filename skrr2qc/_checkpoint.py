@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from safetensors.torch import load, save_file
 
 _COMMIT = "checkpoint.json"
 _FORMAT = "skrr2qc checkpoint 1"
+_STALE = 600.0  # seconds after which a file without a commit is a leftover
 _KEYS = {"fingerprint", "tensors", "state", "extra_state"}
 _EXTRA = "extra."  # begins the names of tensors that are the caller's
 _OURS = re.compile(r"\.checkpoint-[0-9a-f]{32}\.tmp|checkpoint-\d+-[0-9a-f]{16}\.safetensors")
@@ -86,11 +89,11 @@ class Checkpoint:
         """
         commit = self._read_commit()
         if commit is None:
-            self._remove_all_but(None)
+            self._remove_all_but(None, _STALE)
             return None
         self._check_fingerprint(commit)
         tensors = self._read_tensors(**commit["tensors"])
-        self._remove_all_but(commit["tensors"]["file"])
+        self._remove_all_but(commit["tensors"]["file"], _STALE)
         extra = {name for name in tensors if name.startswith(_EXTRA)}
         self.extra_tensors = {name.removeprefix(_EXTRA): tensors.pop(name) for name in extra}
         self.extra_state = commit["extra_state"]
@@ -204,10 +207,17 @@ class Checkpoint:
             os.fsync(descriptor)
             os.close(descriptor)
 
-    def _remove_all_but(self, name):
+    def _remove_all_but(self, name, age=0.0):
+        """Remove our files but one, if they are as old as that; younger ones may be in the making.
+
+        A folder that was opened twice by mistake must not lose what the first run is saving.
+        """
         for path in self.folder.iterdir():
-            if path.name != name and _OURS.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+            if path.name == name or not _OURS.fullmatch(path.name):
+                continue
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= age:
+                    path.unlink()
 
     def _stamp(self):
         try:

@@ -141,8 +141,7 @@ class Saver(Callback):
             self._save(net)
 
     def _save(self, net):
-        if not all(p.isfinite().all() for p in net.module_.parameters()):
-            raise net.not_finite("weights are")
+        net.check_finite()
         tensors = _named("module", net.module_.state_dict()) | _random_states(net.device)
         state = {"step": net.steps_.step, "position": net.steps_.position()}
         state |= {"finished": self.is_finished_, **self._history(net)}

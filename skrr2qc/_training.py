@@ -103,6 +103,7 @@ class TextNet(NeuralNet):
         self.fit(self.steps_)
         if watch is not None and watch.best:
             self.module_.load_state_dict(watch.best)
+        self.check_finite()
         if saver is not None:
             saver.finish(self)
         self.module_.eval()
@@ -151,6 +152,11 @@ class TextNet(NeuralNet):
         if not loss.requires_grad and loss == 0:  # nothing to learn from in this batch
             loss.requires_grad_()
         return loss
+
+    def check_finite(self):
+        """Refuse weights that are not: a finite loss may have had a gradient that is not."""
+        if not all(p.isfinite().all() for p in self.module_.parameters()):
+            raise self.not_finite("weights are")
 
     def not_finite(self, what, terms=None):
         """Error that says where training went wrong, and what to go back to."""

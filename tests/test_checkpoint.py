@@ -210,7 +210,8 @@ def test_stopped_while_it_saves(whole, tmp_path, monkeypatch):
         seed = place if (folder / "checkpoint.json").exists() else 0
         resumed = train(open_checkpoint(folder, every=5), seed=seed, **KINDS[kind])
         assert_same(resumed, whole[kind])
-        assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".safetensors"]
+        committed = json.loads((folder / "checkpoint.json").read_text())["tensors"]["file"]
+        assert (folder / committed).exists()
 
 
 def test_another_kind_of_generator(tmp_path):
@@ -530,17 +531,39 @@ def test_somebody_elses_commit(content, tmp_path):
 def test_half_written_files_are_cleaned_up(tmp_path):
     saved(tmp_path)
     before = {path.name for path in tmp_path.iterdir()}
-    (tmp_path / f".checkpoint-{'0' * 32}.tmp").write_bytes(b"half")
-    (tmp_path / f"checkpoint-00000006-{'0' * 16}.safetensors").write_bytes(b"never committed")
+    strays = [f".checkpoint-{'0' * 32}.tmp", f"checkpoint-00000006-{'0' * 16}.safetensors"]
+    for name in strays:
+        (tmp_path / name).write_bytes(b"half, or never committed")
+    assert open_checkpoint(tmp_path).load()[1]["step"] == 5
+    assert {path.name for path in tmp_path.iterdir()} == before | set(
+        strays
+    )  # may be in the making
+    for name in strays:
+        os.utime(tmp_path / name, (0, 0))
     assert open_checkpoint(tmp_path).load()[1]["step"] == 5
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_half_written_first_checkpoint(tmp_path):
-    (tmp_path / f".checkpoint-{'0' * 32}.tmp").write_bytes(b"half")
-    (tmp_path / f"checkpoint-00000000-{'0' * 16}.safetensors").write_bytes(b"never committed")
+    for name in (f".checkpoint-{'0' * 32}.tmp", f"checkpoint-00000000-{'0' * 16}.safetensors"):
+        (tmp_path / name).write_bytes(b"half, or never committed")
+        os.utime(tmp_path / name, (0, 0))
     assert open_checkpoint(tmp_path).load() is None
     assert not list(tmp_path.iterdir())
+
+
+def test_opening_a_folder_twice_loses_nothing(tmp_path, monkeypatch):
+    """A second run that loads between tensors and commit of the first removed the tensors."""
+    first, replace = saved(tmp_path), os.replace
+
+    def interfere(source, target):
+        if str(target).endswith(".json"):
+            open_checkpoint(tmp_path).load()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interfere)
+    first.save({"weight": torch.zeros(3)}, {"step": 10})
+    assert open_checkpoint(tmp_path).load()[1]["step"] == 10
 
 
 def test_other_files_in_the_folder_stay(tmp_path):

@@ -368,7 +368,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         sums = np.asarray(Y.T @ embeddings)
         if self.labels is not None and self._tunes_backbone() and self.center_init != "means":
             names = getattr(self.encoder_, "label_embeddings_", None)
-            if names is None or len(names) != len(self.labels):
+            if names is None or getattr(self.encoder_, "labels", None) != self.labels:
                 names = self.encoder_.transform(list(self.labels.texts))
             sums = names if self.center_init == "texts" else sums + names
         is_empty = ~sums.any(axis=1)

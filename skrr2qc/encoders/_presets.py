@@ -120,7 +120,7 @@ def resolve_settings(encoder, backbone, n_texts):
     if settings["min_temperature"] > settings["max_temperature"]:
         raise ValueError(
             f"`min_temperature` == {settings['min_temperature']} is above `max_temperature` == "
-            f"{settings['max_temperature']}: nearer ranks have lower temperatures. Swap them."
+            f"{settings['max_temperature']}: nearer ranks have lower temperatures. Set both."
         )
     if settings["n_epochs"] is None:
         settings["n_epochs"] = backbone.pretraining_epochs

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from ..hierarchy import label_set_distances
 from ..modules import LabelGeometry
 
-_MOST_LABELS = 30_000  # of a hierarchy, whose distances take two bytes a pair
+_MOST_BYTES = 2**31  # of a table of label distances
 _MOST_SETS = 2000  # label sets between which distinct distances are looked for
 
 
@@ -50,10 +50,13 @@ def label_geometry(settings, label_sets, labels, label_vectors):
 
 def check_table(labels):
     """Refuse hierarchies whose table of label distances would not fit into memory."""
-    if labels is not None and labels.parents and len(labels) > _MOST_LABELS:
+    if labels is None or not labels.parents:
+        return
+    n_bytes = 2 * len(labels) * labels.n_nodes
+    if n_bytes > _MOST_BYTES:
         raise ValueError(
-            f"The distances of {len(labels)} labels in a hierarchy would take "
-            f"{2 * len(labels) ** 2 / 2**30:.0f} GiB: at most {_MOST_LABELS} labels can be ranked. "
+            f"The distances of {len(labels)} labels among {labels.n_nodes} nodes of a hierarchy "
+            f"would take {n_bytes / 2**30:.1f} GiB, {_MOST_BYTES / 2**30:.1f} at most are used. "
             "Set rank_weight=0, or give a LabelSpace without parents."
         )
 
@@ -76,13 +79,18 @@ def can_be_ranked(label_sets):
     if n_labels > 1 and not (labelled.getnnz(axis=0) == labelled.shape[0]).any():
         return True
     reason = "no text has a label" if not n_labels else "all labelled texts share one label"
+    warn_not_ranked(reason)
+    return False
+
+
+def warn_not_ranked(reason):
+    """Say that the language model alone was trained, and why."""
     warnings.warn(
         f"Texts cannot be ranked by their labels: {reason}. Only the language model is trained; "
         "set rank_weight=0 to say so.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
-    return False
 
 
 def first_labels(label_sets):
@@ -100,8 +108,12 @@ def distinct_distances(label_sets, distances, depth, reduction):
     if sets.shape[0] > _MOST_SETS:
         spread = np.linspace(0, sets.shape[0] - 1, _MOST_SETS).astype(np.int64)
         sets = sets[spread]  # not drawn: a run that goes on from a checkpoint must find the same
+    used = np.unique(sets.indices)
+    sets = sets[:, used]
     if distances is None:
         distances = 2 * (1 - np.eye(sets.shape[1], dtype=np.int16))
+    else:
+        distances = distances[np.ix_(used, used)]
     khd = label_set_distances(sets, sets, distances, depth)
     if reduction == "sum":
         counts = np.diff(sets.indptr)

@@ -1,21 +1,21 @@
 """Text encoder: compact or pretrained backbone, pre-trained on the user's texts and labels."""
 
 import warnings
-from numbers import Integral, Number
+from numbers import Integral
 from pathlib import Path
 
 import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._checkpoint import Checkpoint
 from .._state import ModuleStateMixin
 from .._training import collect_outputs, draw_seed, resolve_device, seeded
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_number, check_texts
 from ..label_space import LabelSpace
 from ..modules import CompactBackbone, Pooled, PretrainedBackbone
 from ..text import TokenBatches, train_tokenizer
@@ -23,7 +23,8 @@ from ._folder import load_pretrained
 from ._label_vectors import start_vectors, train_label_vectors
 from ._presets import resolve_settings
 from ._pretraining import Pretraining
-from ._ranks import can_be_ranked, check_table, label_geometry
+from ._ranks import can_be_ranked, check_table, label_geometry, warn_not_ranked
+from ._targets import check_targets
 from ._word_vectors import word_vectors
 
 # Parameters that change no weight, and those that a fingerprint describes in another way.
@@ -31,6 +32,7 @@ _NOT_IN_CHECKPOINT = (
     "checkpoint_dir", "checkpoint_steps", "device", "verbose", "labels", "backbone", "preset",
     "random_state", "local_files_only",
 )  # fmt: skip
+_OF_EARLY_STOPPING = ("validation_fraction", "n_iter_no_change")
 
 
 class RCPTEncoder(
@@ -106,7 +108,8 @@ class RCPTEncoder(
     n_iter_no_change : int, default=3
     checkpoint_dir : str or path, default=None
         Folder of the state of a long training. The same `fit` after an interruption of any kind
-        goes on from there to the same weights; one on other data or parameters is refused.
+        goes on from there to the same weights; one on other data or parameters is refused. One
+        folder belongs to one fit: leave it None within cross-validation.
     checkpoint_steps : int, default=200
         Updates between two checkpoints; there is one after each epoch as well.
     vocab_size : int, default=8000
@@ -131,7 +134,7 @@ class RCPTEncoder(
         Texts to token ids.
     label_embeddings_ : ndarray of shape (L, D), float32, or None
         Vector of each label's text, to be compared with those of `transform`; without `labels`,
-        the mean vector of its texts; None where nothing was learned of labels.
+        the mean vector of its texts. None without labels, or with neither `labels` nor training.
     history_ : list of dict
         One row an epoch: mean loss terms, those on held-out texts, and seconds. A table is
         ``pandas.DataFrame(encoder.history_)``.
@@ -267,17 +270,21 @@ class RCPTEncoder(
         TypeError, ValueError
             If texts, targets or parameters are not as described; before any work starts.
         OSError
-            If `backbone` is a hub name that cannot be loaded.
+            If `backbone` is a hub name that cannot be loaded, or a checkpoint cannot be written.
+        FloatingPointError
+            If loss or weights are no longer finite; names the last good checkpoint.
         """
         X, label_sets = self._check_data(X, y, unlabeled)
         settings = self._check_parameters(len(X))
         device = resolve_device(self.device)
         checkpoint, seed = self._open_checkpoint(X, label_sets, settings)
+        fresh = clone(self)  # a fit that fails, or is stopped, leaves this one as it was
         with seeded(self.random_state, seed=seed) as rng:
-            ids = self._start(X, rng)
-            self.history_ = self._pretrain(settings, ids, label_sets, rng, device, checkpoint)
-        self.backbone_.eval()
-        self.label_embeddings_ = self._label_embeddings(settings, ids, label_sets, device)
+            ids = fresh._start(X, rng)
+            fresh.history_ = fresh._pretrain(settings, ids, label_sets, rng, device, checkpoint)
+        fresh.backbone_.eval()
+        fresh.label_embeddings_ = fresh._label_embeddings(settings, ids, label_sets, device)
+        vars(self).update({k: value for k, value in vars(fresh).items() if k.endswith("_")})
         self._n_features_out = self.backbone_.hidden_size
         return self
 
@@ -323,8 +330,8 @@ class RCPTEncoder(
                 f"`labels` must be a LabelSpace or None, got {type(labels).__name__}. "
                 "Build one with LabelSpace(names)."
             )
-        label_sets = None if y is None else _check_targets(y, len(X), labels)
-        if unlabeled is not None:
+        label_sets = None if y is None else check_targets(y, len(X), labels)
+        if unlabeled is not None and not (isinstance(unlabeled, (list, tuple)) and not unlabeled):
             X = X + check_texts(unlabeled, name="unlabeled")
         if label_sets is not None:
             shape = (len(X), label_sets.shape[1])
@@ -348,8 +355,9 @@ class RCPTEncoder(
         if self.max_steps is not None:
             check_number(self.max_steps, "max_steps", minimum=1, integer=True)
         for name in ("early_stopping", "own_key_positive"):
-            if getattr(self, name) not in (True, False, None):
-                raise TypeError(f"`{name}` must be a bool, got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not (isinstance(value, (bool, np.bool_)) or (value is None and name[0] == "o")):
+                raise TypeError(f"`{name}` must be a bool, got {value!r}.")
         if self.checkpoint_dir is not None and not (
             isinstance(self.checkpoint_dir, (str, Path)) and str(self.checkpoint_dir)
         ):
@@ -372,10 +380,13 @@ class RCPTEncoder(
             for name, value in self.get_params(deep=False).items()
             if name not in _NOT_IN_CHECKPOINT
         }
-        random_state, folder = self.random_state, Path(self.backbone)
+        random_state, folder, labels = self.random_state, Path(self.backbone), self.labels
+        if not self.early_stopping:
+            known = {k: v for k, v in known.items() if k not in _OF_EARLY_STOPPING}
         known |= vars(settings) | {
             "random_state": random_state if isinstance(random_state, Integral) else None,
-            "labels": None if self.labels is None else joblib.hash(self.labels.to_dict()),
+            "labels": labels and joblib.hash((labels.names, labels.texts, labels.parents)),
+            "number of texts": len(X),
             "backbone": folder.name if folder.is_dir() else self.backbone,
             "files of `backbone`": joblib.hash(self._cache_key()),
             "X and `unlabeled`": joblib.hash(X),
@@ -447,7 +458,10 @@ class RCPTEncoder(
             checkpoint=checkpoint,
         )
         self.backbone_.zero_grad()
-        return net.epoch_table()
+        history = net.epoch_table()
+        if geometry is not None and not any(row["ranking"] for row in history):
+            warn_not_ranked("in every batch all texts shared a label, or none did")
+        return history
 
     def _hold_out(self, ids, label_sets, rng):
         """Texts with the held-out ones last, their label sets, the number of others, a seed."""
@@ -476,13 +490,15 @@ class RCPTEncoder(
         return start_vectors(self.backbone_, self.tokenizer_, texts, ids, label_sets, device)
 
     def _label_vectors(self, settings, ids, label_sets, rng, device, checkpoint):
+        """Vectors for the closeness of labels; None where it does not ask for them."""
+        if settings.closeness not in ("cos01", "dot_clamped"):
+            return None
         if checkpoint is not None and "label_vectors" in checkpoint.extra_tensors:
             return checkpoint.extra_tensors["label_vectors"].numpy()
         texts = None if self.labels is None else list(self.labels.texts)
         start = start_vectors(self.backbone_, self.tokenizer_, texts, ids, label_sets, device)
         vectors = start
-        is_used = settings.closeness in ("cos01", "dot_clamped")
-        if is_used and texts is not None and settings.label_epochs:
+        if texts is not None and settings.label_epochs:
             vectors = train_label_vectors(
                 self.backbone_,
                 self.tokenizer_,
@@ -501,37 +517,6 @@ class RCPTEncoder(
     def _build_module(self, name, init_args):
         kind = CompactBackbone if "vocab_size" in init_args else PretrainedBackbone
         return kind(**init_args)
-
-
-def _check_targets(y, n_samples, labels):
-    """CSR indicator of targets, or of one class a text, as a classifier in a Pipeline has them."""
-    is_list = isinstance(y, (list, tuple)) and all(isinstance(c, (str, Number)) for c in y)
-    if not (is_list or getattr(y, "ndim", 2) == 1):
-        return check_label_matrix(y, n_samples=n_samples, labels=labels, name="y")
-    if len(y) != n_samples:
-        raise ValueError(
-            f"`y` must have one entry per text: expected {n_samples}, got {len(y)}. Check that "
-            "texts and targets were selected alike."
-        )
-    if labels is not None:
-        return check_label_matrix([{c} for c in _names_of(y, labels)], labels=labels, name="y")
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
-    shape = (n_samples, len(classes))
-    ones = np.ones(n_samples, dtype=np.float32)
-    return sp.csr_matrix((ones, (np.arange(n_samples), codes)), shape=shape)
-
-
-def _names_of(classes, labels):
-    """Names of one class a text: themselves, or column numbers."""
-    columns = range(len(labels))
-    if all(isinstance(c, str) for c in classes):
-        return classes
-    if not all(isinstance(c, (Integral, np.integer)) and c in columns for c in classes):
-        raise ValueError(
-            f"`y` must hold label names or column numbers from 0 to {len(labels) - 1}, got "
-            f"{next(c for c in classes if c not in columns)!r}."
-        )
-    return [labels.names[c] for c in classes]
 
 
 def _csr_arrays(matrix):

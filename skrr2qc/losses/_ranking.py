@@ -218,8 +218,12 @@ def _log_sums(z: Tensor, ranks: Tensor, kept: Tensor, n_ranks: int) -> tuple[Ten
 def _farther(logs: Tensor) -> Tensor:
     """Log-sum-exp of all ranks beyond each one, without NaN where there are none."""
     floor = torch.finfo(logs.dtype).min / 4  # -inf would make NaN of its own gradient
-    beyond = logs.clamp(min=floor).flip(1).logcumsumexp(dim=1).flip(1)
-    return F.pad(beyond[:, 1:], (0, 1), value=floor)
+    beyond = F.pad(logs.clamp(min=floor)[:, 1:], (0, 1), value=floor)
+    step = 1
+    while step < beyond.shape[1]:  # in log2(R) steps, of operations that every device has
+        beyond = torch.logaddexp(beyond, F.pad(beyond[:, step:], (0, step), value=floor))
+        step *= 2
+    return beyond
 
 
 def _mean_over_pairs(

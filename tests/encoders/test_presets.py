@@ -147,7 +147,7 @@ def test_wrong_values_are_named_under_every_preset(name):
 @pytest.mark.parametrize(
     "low, high, message",
     [
-        (0.6, 0.1, "`min_temperature` == 0.6 is above `max_temperature` == 0.1.*Swap them"),
+        (0.6, 0.1, "`min_temperature` == 0.6 is above `max_temperature` == 0.1.*Set both"),
         (0.7, None, "`min_temperature` == 0.7 is above `max_temperature` == 0.6"),
         (None, 0.05, "`min_temperature` == 0.1 is above `max_temperature` == 0.05"),
     ],

@@ -325,7 +325,7 @@ OTHER_SPACES = {
     [
         ({"X": ["?", *TEXTS[1:]]}, ["X and `unlabeled`"]),
         ({"X": TEXTS[::-1]}, ["X and `unlabeled`"]),
-        ({"unlabeled": ["one more"]}, ["X and `unlabeled`", "y"]),
+        ({"unlabeled": ["one more"]}, ["number of texts", "X and `unlabeled`", "y"]),
         ({"y": FLIPPED}, ["y"]),
         ({"y": None}, ["y"]),
         *[({"labels": labels}, ["labels"]) for labels in OTHER_SPACES.values()],
@@ -338,7 +338,10 @@ OTHER_SPACES = {
         ({"hidden_size": 24}, ["hidden_size"]),
         ({"vocab_size": 201}, ["vocab_size"]),
         ({"max_length": 9}, ["max_length"]),
-        ({"early_stopping": True}, ["early_stopping"]),
+        (
+            {"early_stopping": True},
+            ["early_stopping", "n_iter_no_change", "validation_fraction"],
+        ),
         ({"preset": "paper"}, ["variant", "momentum", "closeness"]),
         ({"preset": "released"}, ["ranks", "set_distance", "positive_share", "label_sets"]),
     ],
