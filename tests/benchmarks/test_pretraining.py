@@ -527,7 +527,7 @@ def test_block_is_what_pretraining_computes(state):
         geometry=state.geometry,
         module=SimpleNamespace(queue=state.queue),
         temperatures=state.temperatures,
-        settings=SimpleNamespace(own_key_positive=True, variant="in"),
+        settings=SimpleNamespace(own_key_positive=True, variant="in", rank_discount=1.0),
     )
     loss = Pretraining.ranking_loss(real, state.rows, state.queries, state.keys)
     (expected,) = torch.autograd.grad(loss, state.queries)

@@ -18,6 +18,7 @@ import skrr2qc.classifiers._class_center as class_center_module
 from skrr2qc import ClassCenterHead, LabelSpace, MetaLabelReranker, RCPTEncoder
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold
+from skrr2qc.testing import make_tiny_texts
 from tests.reference.tiny_bert import WORDS, save_tiny_bert
 
 
@@ -561,3 +562,16 @@ def test_pipeline_of_a_vectorizer_and_string_classes(labelled_texts):
     pipeline = make_pipeline(TfidfVectorizer(), ClassCenterHead(random_state=0)).fit(X, kind)
     assert (pipeline.predict(X) == kind).mean() > 0.9
     assert pipeline.score(X, kind) > 0.9
+
+
+def test_label_vectors_of_another_label_space_are_not_taken():
+    """Centers of as many other labels silently started at the encoder's own label vectors."""
+    X, Y = make_tiny_texts()
+    Y = np.asarray(Y)
+    names = [f"word {i}" for i in range(Y.shape[1])]
+    own, other = LabelSpace(names), LabelSpace(X[: Y.shape[1]])
+    encoder = RCPTEncoder(labels=own, hidden_size=16, n_epochs=0, random_state=0).fit(X, Y)
+    params = {"center_init": "texts", "n_epochs": 1, "lr": 1e-9, "random_state": 0}
+    for labels in (own, other):
+        head = ClassCenterHead(FrozenEstimator(encoder), labels=labels, **params).fit(X, Y)
+        assert_allclose(head.centers_, encoder.transform(list(labels.texts)), atol=1e-5)

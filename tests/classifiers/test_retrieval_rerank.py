@@ -107,7 +107,7 @@ def test_grid_search(questions):
             lexical=None,
             validation_fraction=0.5,
         ),
-        {"head__class_center_weight": [0.0, 0.3], "reranker__alpha": [0.0, 3.0]},
+        {"encoder__n_epochs": [0, 1], "reranker__alpha": [0.0, 3.0]},
         cv=MultilabelStratifiedKFold(2),
         scoring={"ndcg": ndcg_at_5_scorer, "first": precision_at_1_scorer},
         refit="ndcg",

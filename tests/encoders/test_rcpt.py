@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
@@ -836,3 +837,29 @@ def test_hub_name_goes_to_the_hub_as_it_is(monkeypatch):
     with pytest.raises(OSError, match="someone/Their-Model_v1.5.*ConnectionError"):
         encoder.fit(["a text"])
     assert asked == [("someone/Their-Model_v1.5", False)]
+
+
+def test_failed_fit_leaves_the_estimator_as_it_was(tiny, monkeypatch):
+    """Half-trained vectors came out of an encoder whose second fit was interrupted."""
+    encoder = fit(tiny)
+    before = encoder.transform(tiny[0])
+    fitted = {name: value for name, value in vars(encoder).items() if name.endswith("_")}
+
+    def interrupt(self, outputs, rows):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pretraining, "_after_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.set_params(n_epochs=3).fit(*tiny)
+    assert_array_equal(encoder.transform(tiny[0]), before)
+    assert all(vars(encoder)[name] is value for name, value in fitted.items())
+    with pytest.raises(KeyboardInterrupt):
+        (fresh := clone(encoder)).fit(*tiny)
+    with pytest.raises(NotFittedError):
+        fresh.transform(tiny[0])
+
+
+def test_weights_that_are_not_finite_stop_the_fit(tiny):
+    """A finite loss, a gradient that is not: the fit succeeded with vectors of NaN."""
+    with pytest.raises(FloatingPointError, match="no longer finite"):
+        fit(tiny, lr=1e38, n_epochs=1, batch_size=len(tiny[0]))
