@@ -219,8 +219,8 @@ def test_classes_that_a_label_space_names(tiny):
     expected = fit((tiny[0], [{name} for name in classes]), labels=labels)
     assert_same(fit((tiny[0], classes), labels=labels), expected)
     assert_same(fit((tiny[0], np.array(classes)), labels=labels), expected)
-    with pytest.raises(ValueError, match="trinagle.*did you mean 'triangle'"):
-        fit((tiny[0], [*classes[:-1], "trinagle"]), labels=labels)
+    with pytest.raises(ValueError, match="trianglx.*did you mean 'triangle'"):
+        fit((tiny[0], [*classes[:-1], "trianglx"]), labels=labels)
 
 
 @pytest.mark.parametrize(
