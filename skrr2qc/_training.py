@@ -200,13 +200,14 @@ class TextNet(NeuralNet):
         return [epoch.get("row") or self.epoch_row(epoch) for epoch in self.history]
 
     def epoch_row(self, epoch):
-        """Row of `epoch_table` for one entry of the history."""
+        """Row of `epoch_table` for one entry of the history; skorch's `train_loss` is `loss`."""
         batches = epoch["batches"]
         names = dict.fromkeys(key for b in batches for key in b if not _is_bookkeeping(key))
         row = {"epoch": epoch["epoch"], "seconds": epoch.get("dur")}
         if "dur" in epoch:
             row["seconds"] += epoch.get("seconds_before", 0.0)
-        row |= {n: float(np.mean([b[n] for b in batches if n in b])) for n in names}
+        means = {n: float(np.mean([b[n] for b in batches if n in b])) for n in names}
+        row |= {"loss" if n == "train_loss" else n: mean for n, mean in means.items()}
         return row | {n: value for n, value in epoch.items() if n.startswith("held_out_")}
 
 

@@ -101,7 +101,7 @@ def test_terms_are_recorded_and_summed():
         batches = seen[4 * epoch : 4 * epoch + 4]
         for name in ("first", "second"):
             assert_allclose(row[name], np.mean([batch[name] for batch in batches]))
-        assert_allclose(row["train_loss"], row["first"] + row["second"], rtol=1e-6)
+        assert_allclose(row["loss"], row["first"] + row["second"], rtol=1e-6)
         assert row["epoch"] == epoch + 1
         assert row["seconds"] >= 0
 

@@ -121,7 +121,7 @@ def assert_same(encoder, other):
 
 
 def terms(encoder):
-    return [set(row) - {"epoch", "seconds", "train_loss"} for row in encoder.history_]
+    return [set(row) - {"epoch", "seconds", "loss"} for row in encoder.history_]
 
 
 BOTH = {"masked_language_model", "ranking"}
@@ -509,7 +509,7 @@ def test_history_is_a_table(tiny):
     assert (table["seconds"] >= 0).all()
     assert_allclose(table[held_out[:2]].sum(axis=1), table["held_out_loss"])
     assert not table.isna().any(axis=None)
-    assert set(fit(tiny).history_[0]) == {"epoch", "seconds", *names, "train_loss"}
+    assert set(fit(tiny).history_[0]) == {"epoch", "seconds", *names, "loss"}
 
 
 def test_too_few_texts_to_hold_any_out(tiny):
