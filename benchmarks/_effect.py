@@ -4,9 +4,7 @@ import hashlib
 import json
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from sklearn.base import clone
@@ -126,12 +124,6 @@ def run(task, texts):
     content = json.dumps(record, sort_keys=True).encode()
     record["run"] = hashlib.sha256(content).hexdigest()[:12]
     return record, Outcome.from_scores(texts.Y_test, scores)
-
-
-def apart(function, *arguments):
-    """Result of a function in a process of its own, so that its peak memory is its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def describe_vectors(encoder, texts):

@@ -21,10 +21,10 @@ from skrr2qc.datasets import load_set
 from skrr2qc.losses import ranking_contrastive_loss, ranking_temperatures
 from skrr2qc.modules import KeyQueue, LabelGeometry, MaskedLanguageModel, RankingPretrainer
 
-from ._effect import apart
 from ._machine import describe_machine
 from ._models import find_encoder
 from ._records import append_record, check_writable
+from ._runs import apart
 from .compare import _check_names, _say
 
 _SET = "eurlex57k"

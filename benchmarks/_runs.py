@@ -143,10 +143,10 @@ def run(task, texts):
     }
 
 
-def run_apart(task, texts):
-    """`run` in a process of its own, so that its peak memory is its own."""
+def apart(function, *arguments):
+    """Result of a function in a process of its own, so that its peak memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(run, task, texts).result()
+        return pool.submit(function, *arguments).result()
 
 
 def evaluate(Y_train, Y_test, scores, Y_pred):

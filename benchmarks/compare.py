@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ._models import MODELS, find_encoder
 from ._records import append_record, check_writable, find_record, read_records
-from ._runs import Task, key_of, load, run, run_apart
+from ._runs import Task, apart, key_of, load, run
 from ._table import format_report
 
 _VARIABLE = "SKRR2QC_DATA"
@@ -131,16 +131,8 @@ def _load(name, options):
 def _measure(task, texts, options):
     """Run, keep and return a record; None, and a message, if it failed."""
     title = f"{texts.name} {task.model} seed {task.seed}"
-    _say(f"{title}: fitting {len(texts.train):,} texts ...")
-    try:
-        record = (run if options.in_process else run_apart)(task, texts)
-    except BrokenProcessPool:
-        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
-        return None
-    except Exception as error:  # one run must not take the others with it
-        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
-        if options.verbose:
-            traceback.print_exception(error)
+    record = _attempt(title, run, task, texts, options)
+    if record is None:
         return None
     append_record(options.out, record)
     figures = record["figures"]
@@ -151,6 +143,20 @@ def _measure(task, texts, options):
         f"{100 * figures['ndcg_at_5']:.1f}, {figures['fit_seconds']:.0f} s"
     )
     return record
+
+
+def _attempt(title, run, task, texts, options):
+    """What a run gives, in a process of its own if so wanted; None, and a message, if it failed."""
+    _say(f"{title}: fitting {len(texts.train):,} texts ...")
+    try:
+        return run(task, texts) if options.in_process else apart(run, task, texts)
+    except BrokenProcessPool:
+        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
+    except Exception as error:  # one run must not take the others with it
+        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
+        if options.verbose:
+            traceback.print_exception(error)
+    return None
 
 
 def _when(record):

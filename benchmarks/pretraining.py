@@ -9,8 +9,6 @@ import argparse
 import ast
 import os
 import sys
-import traceback
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +16,13 @@ from skrr2qc import RCPTEncoder
 
 from . import _pretraining_costs as costs
 from ._bootstrap import append_outcome, read_outcomes
-from ._effect import SETTINGS, EffectTask, apart, estimated_seconds, key_of, run
+from ._effect import SETTINGS, EffectTask, estimated_seconds, key_of, run
 from ._effect_table import format_effect
 from ._models import find_encoder
 from ._records import append_record, check_writable, find_record, read_records
 from ._runs import load
 from ._table import _markdown
-from .compare import _check_names, _say, _when
+from .compare import _attempt, _check_names, _say, _when
 
 _VARIABLE = "SKRR2QC_DATA"
 _RESULTS = Path(__file__).parent / "results"
@@ -167,17 +165,10 @@ def _load(name, options):
 
 def _measure(title, task, texts, options):
     """Run and keep; False, and a message, if that failed."""
-    _say(f"{title}: fitting {len(texts.train):,} texts ...")
-    try:
-        record, outcome = run(task, texts) if options.in_process else apart(run, task, texts)
-    except BrokenProcessPool:
-        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
+    found = _attempt(title, run, task, texts, options)
+    if found is None:
         return False
-    except Exception as error:  # one run must not take the others with it
-        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
-        if options.verbose:
-            traceback.print_exception(error)
-        return False
+    record, outcome = found
     append_outcome(_outcomes_of(options.out), record["run"], outcome)  # a record promises it
     append_record(options.out, record)
     figures = record["figures"]

@@ -124,7 +124,7 @@ class Checkpoint:
             )
         step = state.get("step", 0)
         extra = {_EXTRA + name: tensor for name, tensor in self.extra_tensors.items()}
-        temporary = self._temporary()
+        temporary = _temporary(self.folder)
         try:
             entry = self._write_tensors(tensors | extra, step, temporary)
             commit = {"format": _FORMAT, "fingerprint": self.fingerprint, "tensors": entry}
@@ -194,9 +194,6 @@ class Checkpoint:
         self._move(temporary, name)
         return {"file": name, "size": size, "blake2b": digest}
 
-    def _temporary(self):
-        return self.folder / f".checkpoint-{uuid4().hex}.tmp"
-
     def _move(self, temporary, name):
         """Bring a file to the disk, then to its name, both lasting through a loss of power."""
         with temporary.open("rb+") as file:
@@ -227,10 +224,14 @@ class Checkpoint:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+def _temporary(folder):
+    return folder / f".checkpoint-{uuid4().hex}.tmp"
+
+
 def _make_writable(folder):
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`checkpoint_dir` must be a folder, but {folder} is a file.")
-    probe = folder / f".checkpoint-{uuid4().hex}.tmp"
+    probe = _temporary(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()

@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 from .. import __version__
 from .._checkpoint import Checkpoint
 from .._state import ModuleStateMixin
-from .._training import collect_outputs, draw_seed, resolve_device, seeded
+from .._training import draw_seed, resolve_device, seeded
 from .._validation import check_number, check_texts
 from ..label_space import LabelSpace
-from ..modules import CompactBackbone, Pooled, PretrainedBackbone
-from ..text import TokenBatches, train_tokenizer
+from ..modules import CompactBackbone, PretrainedBackbone
+from ..text import train_tokenizer
 from ._folder import load_pretrained
-from ._label_vectors import start_vectors, train_label_vectors
+from ._label_vectors import embed, start_vectors, train_label_vectors
 from ._presets import resolve_settings
 from ._pretraining import Pretraining
 from ._ranks import can_be_ranked, check_table, label_geometry, warn_not_ranked
@@ -302,8 +302,7 @@ class RCPTEncoder(
         """
         check_is_fitted(self)
         ids, _ = self.tokenizer_.encode(check_texts(X))
-        batches = TokenBatches(ids, pad_id=self.tokenizer_.pad_id)
-        return collect_outputs(Pooled(self.backbone_), batches, resolve_device(self.device))
+        return embed(self.backbone_, self.tokenizer_, ids, resolve_device(self.device))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

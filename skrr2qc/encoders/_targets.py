@@ -59,8 +59,8 @@ def _names_of(classes, labels):
     if all(isinstance(c, str) for c in classes):
         return classes
     n_labels = len(labels)
-    are_bool = [isinstance(c, (bool, np.bool_)) for c in classes]
-    for c, is_bool in zip(classes, are_bool, strict=True):
+    for c in classes:
+        is_bool = isinstance(c, (bool, np.bool_))
         if is_bool or not isinstance(c, Integral) or not 0 <= c < n_labels:
             raise ValueError(
                 f"`y` must hold names of `labels`, or column numbers from 0 to {n_labels - 1}, got "

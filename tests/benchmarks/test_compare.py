@@ -17,7 +17,7 @@ from benchmarks import compare
 from benchmarks._machine import describe_machine, peak_memory
 from benchmarks._models import MODELS, find_encoder, parameters_of
 from benchmarks._records import KEY, append_record, check_writable, find_record, read_records
-from benchmarks._runs import Task, TextSet, evaluate, key_of, load, run, run_apart
+from benchmarks._runs import Task, TextSet, apart, evaluate, key_of, load, run
 from benchmarks._table import format_report
 from skrr2qc import LabelSpace, TfidfLinearClassifier, metrics
 
@@ -235,9 +235,9 @@ def test_machine():
 def test_a_process_of_its_own_counts_its_own_memory(task, texts):
     ballast = np.ones(60_000_000)  # 480 MB in this process, which the other must not count
     assert peak_memory() > 450
-    apart = run_apart(task, texts)["figures"]
-    assert apart["start_memory_mib"] < peak_memory() - 100
-    assert apart["precision_at_1"] == 1.0
+    figures = apart(run, task, texts)["figures"]
+    assert figures["start_memory_mib"] < peak_memory() - 100
+    assert figures["precision_at_1"] == 1.0
     assert ballast[-1] == 1
 
 

@@ -23,7 +23,6 @@ from benchmarks._bootstrap import (
 from benchmarks._effect import (
     SETTINGS,
     EffectTask,
-    apart,
     class_mean_precision,
     describe_vectors,
     estimated_seconds,
@@ -32,7 +31,7 @@ from benchmarks._effect import (
 )
 from benchmarks._effect_table import format_effect
 from benchmarks._records import KEY, find_record, read_records
-from benchmarks._runs import TextSet
+from benchmarks._runs import TextSet, apart
 from skrr2qc import LabelSpace, RCPTEncoder, metrics
 from skrr2qc.encoders._pretraining import Pretraining
 from skrr2qc.modules import MaskedLanguageModel, RankingPretrainer
