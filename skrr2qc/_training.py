@@ -1,6 +1,8 @@
 """The one training loop, the random state and the device it runs under."""
 
 import math
+import sys
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +13,9 @@ from skorch.callbacks import Callback, GradientNormClipping
 from tqdm.auto import tqdm
 
 from ._resume import Saver, Steps
+
+_LONG_FIT = 60.0  # seconds; of a longer one the bar says in words how long it will take
+_TIMED_BATCHES = 5
 
 
 class TextNet(NeuralNet):
@@ -30,6 +35,12 @@ class TextNet(NeuralNet):
     param_groups : list of (str, dict), default=()
         Name patterns with their own optimizer settings; the first match holds.
     weight_decay, warmup, max_grad_norm : float
+    schedule : {"linear", "onecycle"}, default="linear"
+        "onecycle" rises from a 25th of `lr` over three tenths of all steps, and falls to zero,
+        along cosines; `warmup` is not used then.
+    ema_decay : float in (0, 1), default=None
+        Averages the weights over the updates, each with so much of the average before it; the
+        averages are what is evaluated on held-out batches, and left in the module at the end.
     after_step : callable, default=None
         ``(outputs, targets) -> None`` after each update.
     device : str, default="cpu"
@@ -41,9 +52,12 @@ class TextNet(NeuralNet):
 
     def __init__(
         self, module, loss_terms, *, n_epochs, lr, param_groups=(), weight_decay=0.01, warmup=0.1,
-        max_grad_norm=1.0, after_step=None, device="cpu", title="fit", verbose=0, max_steps=None,
+        max_grad_norm=1.0, schedule="linear", ema_decay=None, after_step=None, device="cpu",
+        title="fit", verbose=0, max_steps=None,
     ):  # fmt: skip
         self.loss_terms = loss_terms
+        self.schedule = schedule
+        self.average = None if ema_decay is None else _Average(ema_decay)
         self.max_steps = max_steps
         self.warmup = warmup
         self.after_step = after_step
@@ -90,17 +104,24 @@ class TextNet(NeuralNet):
         """
         if patience is not None and held_out is None:
             raise ValueError("`patience` needs `held_out` batches to watch.")
+        if self.average is not None and checkpoint is not None:
+            raise ValueError("`ema_decay` and `checkpoint` do not go together: averages are lost.")
         self.checkpoint_ = checkpoint
         self.steps_ = Steps(batches, self.max_epochs, self.max_steps)
-        factor = _warmup_decay(self.steps_.n_total, self.warmup)
+        n_steps = self.steps_.n_total
+        is_linear = self.schedule == "linear"
+        factor = _warmup_decay(n_steps, self.warmup) if is_linear else _one_cycle(n_steps)
         watch = None if held_out is None else _HeldOut(held_out, patience, tol)
         saver = None if checkpoint is None else Saver(checkpoint, watch)
         # The saver comes after what it saves, and before the bar, which begins where it resumes.
-        new = {"schedule": _Schedule(factor), "held_out": watch, "saver": saver}
+        new = {"schedule": _Schedule(factor), "average": self.average}
+        new |= {"held_out": watch, "saver": saver}
         if self.shows_progress:
             new["progress"] = _Progress(self.title)
         self.callbacks = [*self.callbacks, *((k, v) for k, v in new.items() if v is not None)]
         self.fit(self.steps_)
+        if self.average is not None:
+            self.average.swap(self)
         if watch is not None and watch.best:
             self.module_.load_state_dict(watch.best)
         self.check_finite()
@@ -229,6 +250,29 @@ class _Schedule(Callback):
             group["lr"] = rate * self.factor(net.steps_.step - 1)
 
 
+class _Average(Callback):
+    """Moving average of the weights that are trained; the first updates count less long."""
+
+    def __init__(self, decay):
+        self.decay = decay
+
+    def on_train_begin(self, net, **kwargs):
+        self.trained_ = [p for p in net.module_.parameters() if p.requires_grad]
+        self.means_ = [p.detach().clone() for p in self.trained_]
+
+    def on_batch_end(self, net, training, **kwargs):
+        n = net.steps_.step
+        share = 1.0 - min(self.decay, (1 + n) / (10 + n))
+        with torch.no_grad():
+            for mean, weight in zip(self.means_, self.trained_, strict=True):
+                mean.lerp_(weight, share)
+
+    def swap(self, net):
+        """Let the module have the averages, and keep its weights here; and the reverse."""
+        for mean, weight in zip(self.means_, self.trained_, strict=True):
+            mean.data, weight.data = weight.data, mean.data
+
+
 class _HeldOut(Callback):
     """Loss on held-out batches after each epoch; with `patience`, the end of training.
 
@@ -249,6 +293,13 @@ class _HeldOut(Callback):
         self.state = {"lowest": math.inf, "reference": math.inf, "n_idle": 0}
 
     def on_epoch_end(self, net, **kwargs):
+        if net.average is not None:
+            net.average.swap(net)
+        self._look(net)
+        if net.average is not None:
+            net.average.swap(net)
+
+    def _look(self, net):
         terms = net.evaluate(self.batches)
         loss = sum(terms.values())
         if not math.isfinite(loss):
@@ -271,13 +322,16 @@ class _HeldOut(Callback):
 
 
 class _Progress(Callback):
-    """One bar over all texts of all epochs, with the terms of the loss."""
+    """One bar over all texts of all epochs, with the terms of the loss.
+
+    Of a long fit it says in words, once some batches have been timed, how long it will take.
+    """
 
     def __init__(self, title):
         self.title = title
 
     def on_train_begin(self, net, **kwargs):
-        self.shown_ = {}
+        self.shown_, self.n_timed_ = {}, 0
         self.bar_ = tqdm(
             total=net.steps_.n_texts_total,
             initial=net.steps_.n_texts,
@@ -290,6 +344,22 @@ class _Progress(Callback):
         last = net.history[-1]["batches"][-1]
         self._show({name: value for name, value in last.items() if not _is_bookkeeping(name)})
         self.bar_.update(net.steps_.n_texts - self.bar_.n)
+        self._estimate(net.steps_)
+
+    def _estimate(self, steps):
+        """After the first batch, which is slower, time a few; then speak, if ever."""
+        if self.n_timed_ == 0:
+            self.start_ = time.perf_counter(), steps.n_texts
+        self.n_timed_ += 1
+        total = steps.n_texts_total
+        if self.n_timed_ != _TIMED_BATCHES + 1 or total is None:
+            return
+        seconds = time.perf_counter() - self.start_[0]
+        left = seconds * (total - steps.n_texts) / (steps.n_texts - self.start_[1])
+        if left >= _LONG_FIT:
+            n_texts = len(steps.batches.order)
+            sentence = f"{self.title}: about {left / 60:.0f} min for {n_texts:,} texts"
+            self.bar_.write(f"{sentence} x {steps.n_epochs} epochs", file=sys.stderr)
 
     def on_epoch_end(self, net, **kwargs):
         if "held_out_loss" in net.history[-1]:
@@ -324,11 +394,10 @@ def forward_batches(module, batches, device):
             yield tuple(output.float().cpu().numpy() for output in outputs)
 
 
-def collect_outputs(module, batches, device, keep=0):
-    """Output number `keep` of a module for all texts, in their own order; (n, ...) float32."""
+def collect_outputs(module, batches, device):
+    """First output of a module for all texts, in their own order; (n, ...) float32."""
     result, start = None, 0
-    for outputs in forward_batches(module, batches, device):
-        part = outputs[keep]
+    for part, *_ in forward_batches(module, batches, device):
         if result is None:
             result = np.empty((len(batches.order), part.shape[1]), dtype=np.float32)
         result[batches.order[start : start + len(part)]] = part
@@ -407,5 +476,16 @@ def _warmup_decay(n_steps, warmup):
         if step < n_warmup:
             return (step + 1) / n_warmup
         return max(0.0, (n_steps - step) / max(1, n_steps - n_warmup))
+
+    return factor
+
+
+def _one_cycle(n_steps, start=0.04, rise=0.3):
+    n_up = max(1, math.ceil(rise * n_steps))
+
+    def factor(step):
+        if step < n_up:
+            return start + (1 - start) * (1 - math.cos(math.pi * (step + 1) / n_up)) / 2
+        return (1 + math.cos(math.pi * (step + 1 - n_up) / (n_steps - n_up + 1))) / 2
 
     return factor

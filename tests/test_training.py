@@ -78,14 +78,81 @@ def test_schedule_warms_up_and_decays():
     assert rates[-1] > 0  # no step is wasted
 
 
-@pytest.mark.parametrize("n_steps", [1, 2])
-def test_schedule_of_very_few_steps(n_steps):
-    net = make_net(n_epochs=1, lr=0.2)
+def rates_of(net, batches=None):
     rates = []
     net.after_step = lambda *_: rates.append(net.optimizer_.param_groups[0]["lr"])
-    net.fit_batches(Batches([3.0] * n_steps))
+    net.fit_batches(Batches() if batches is None else batches)
+    return rates
+
+
+@pytest.mark.parametrize("schedule", ["linear", "onecycle"])
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_schedule_of_very_few_steps(n_steps, schedule):
+    net = make_net(n_epochs=1, lr=0.2, schedule=schedule)
+    rates = rates_of(net, Batches([3.0] * n_steps))
     assert rates[0] == pytest.approx(0.2)
     assert len(rates) == n_steps
+
+
+def test_one_cycle_follows_cosines():
+    rates = rates_of(make_net(n_epochs=5, lr=0.2, schedule="onecycle"))
+    n_steps, n_up = 20, 6
+    up = 0.04 + 0.96 * (1 - np.cos(np.pi * np.arange(1, n_up + 1) / n_up)) / 2
+    left = n_steps - n_up
+    down = (1 + np.cos(np.pi * np.arange(1, left + 1) / (left + 1))) / 2
+    assert_allclose(rates, 0.2 * np.concatenate([up, down]), rtol=1e-9)
+    assert np.argmax(rates) == n_up - 1
+    assert 0 < rates[-1] < 0.2 * 0.02
+
+
+# ---------------------------------------------------------------------------- weight averages
+
+
+def test_average_of_the_weights_is_left_at_the_end():
+    module, weights = Linear(start=1.0), []
+    net = make_net(module, ema_decay=0.6)
+    net.after_step = lambda *_: weights.append(module.weight.item())
+    net.fit_batches(Batches())
+    mean = 1.0
+    for n, weight in enumerate(weights, start=1):
+        kept = min(0.6, (1 + n) / (10 + n))
+        mean = kept * mean + (1 - kept) * weight
+    assert_allclose(module.weight.item(), mean, rtol=1e-5)
+    assert module.weight.item() != weights[-1]
+
+
+def test_averaging_does_not_disturb_training():
+    def weights(**params):
+        module, seen = Linear(), []
+        net = make_net(module, after_step=lambda *_: seen.append(module.weight.item()), **params)
+        net.fit_batches(Batches(), held_out=Batches([3.0]))
+        return seen
+
+    assert weights(ema_decay=0.9) == weights()
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+def test_averages_are_what_is_watched_and_kept(patience):
+    """The rate is too large: single weights jump about the solution, their average does not."""
+    module, held_out = Linear(), Batches([1.0])
+    net = make_net(module, ema_decay=0.5, n_epochs=8, lr=1.0)
+    net.fit_batches(Batches([1.0]), held_out=held_out, patience=patience)
+    losses = [row["held_out_loss"] for row in net.epoch_table()]
+    kept = net.evaluate(held_out)["squared"]
+    assert_allclose(kept, losses[-1] if patience is None else min(losses), rtol=1e-6)
+
+
+def test_averages_leave_frozen_parameters_alone():
+    module = Linear(start=1.0)
+    module.offset.requires_grad_(False)
+    make_net(module, ema_decay=0.9).fit_batches(Batches())
+    assert module.offset.item() == 0.0
+    assert 1.0 < module.weight.item() < 3.0
+
+
+def test_averages_are_not_part_of_a_checkpoint():
+    with pytest.raises(ValueError, match="`ema_decay` and `checkpoint`"):
+        make_net(ema_decay=0.9).fit_batches(Batches(), checkpoint=SimpleNamespace())
 
 
 def test_terms_are_recorded_and_summed():
@@ -200,6 +267,8 @@ class Bars(list):
         bar.set_postfix = lambda values, refresh: setattr(bar, "postfix", dict(values))
         bar.update = lambda n: setattr(bar, "n", bar.n + n)
         bar.refresh = bar.close = lambda: None
+        bar.written = []
+        bar.write = lambda text, file: bar.written.append(text)
         return bar
 
 
@@ -239,6 +308,33 @@ def test_progress_shows_every_term(bars):
 
     make_net(loss_terms=loss_terms, verbose=1).fit_batches(Batches([3.0, 1.0]))
     assert bars[0].postfix.keys() == {"squared", "rank", "train_loss"}
+
+
+class Clock:
+    """Each look at it takes a second, from the second look on: the first batch is slow."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 1000.0, seconds
+
+    def __call__(self):
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "seconds, n_epochs, expected",
+    [
+        (100.0, 12, ["labels: about 14 min for 8 texts x 12 epochs"]),  # 100 s a 10 texts: 84 left
+        (5.0, 12, []),  # 42 s are not worth a sentence
+        (100.0, 1, []),  # over before five batches are timed
+    ],
+)
+def test_long_fit_says_how_long(bars, monkeypatch, seconds, n_epochs, expected):
+    monkeypatch.setattr("skrr2qc._training.time.perf_counter", Clock(seconds))
+    make_net(verbose=1, title="labels", n_epochs=n_epochs).fit_batches(Batches())
+    assert bars[0].written == expected
+    make_net(verbose=1, n_epochs=12).fit_batches(list(Batches()))  # of how many nobody knows
+    assert bars[1].written == []
 
 
 def test_progress_of_batches_that_do_not_say_how_many_texts_they_hold(bars):

@@ -6,7 +6,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.preprocessing import normalize
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -23,12 +22,30 @@ from .._training import (
 )
 from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..losses import class_center_loss, multilabel_cross_entropy
-from ..modules import FeatureTower, LabelHead, LowerStates, TextTower, get_backbone
+from ..modules import (
+    AncestorTower,
+    FeatureTower,
+    LabelHead,
+    LowerStates,
+    TextTower,
+    TowerVectors,
+    get_backbone,
+)
 from ..text import TokenBatches
 from ._features import FeatureBatches, project_start
+from ._tower_training import (
+    LOSSES,
+    ancestor_columns,
+    hold_out,
+    label_loss,
+    label_starts,
+    layer_groups,
+    with_ancestors,
+)
 
 _FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to nothing
-_HIDDEN_BYTES = 2**30  # frozen layers run once a text, and not again each epoch, up to here
+# Of a batch where no gradient is needed: more tokens at once are slower on a CPU.
+_TEXTS, _TOKENS_ON_CPU, _TOKENS = 256, 2048, 16_384
 
 
 class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
@@ -52,14 +69,39 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     center_init : {"blend", "means", "texts"}, default="blend"
         Where weights and centers begin: at the mean vector of a label's training texts, at the
         vector of its name, or at a blend in which the name counts as one text more.
+    loss : {"bce", "asymmetric", "zlpr", "focal", "class_balanced"} or callable, default="bce"
+        Loss on the label scores: binary cross-entropy; `asymmetric_loss`, `zlpr_loss` and
+        `focal_loss` with the constants they default to; cross-entropy whose positives weigh
+        `class_balanced_weights`; or any ``(logits, Y) -> 0-d tensor``. See Notes.
+    ancestor_weight : float, default=0.0
+        Factor on the cross-entropy of a second layer of scores, of the nodes above the labels in
+        the hierarchy of `labels`, which is only there in training. No effect without a hierarchy.
     n_frozen_layers : int, default=None
         Layers that are not trained, counted from below, with the embeddings; 0 trains all.
         None leaves it to the backbone: half of a pretrained one, none of the compact one.
     n_epochs : int, default=None
     lr : float, default=None
         Peak learning rate. None leaves both to the backbone.
+    schedule : {"linear", "onecycle"}, default="linear"
+        Rise over a tenth of the steps and fall to zero along lines, or over three tenths along
+        cosines.
+    layer_decay : float in (0, 1], default=1.0
+        Factor on the learning rate of each trained layer against the one above it; the
+        embeddings, where they are trained, count as the lowest.
+    ema_decay : float in (0, 0.9999], default=None
+        Share of the old in a moving average of the weights, which takes their place at the end.
+    validation_fraction : float in (0, 0.5], default=None
+        Share of the rows held out to watch; the weights of the epoch with the lowest loss on
+        them are kept. Every label keeps a row to learn from. None holds out none.
+    patience : int, default=2
+        Epochs without a fall of that loss after which training stops. No effect without
+        `validation_fraction`.
     batch_size : int, default=32
+        Texts a step.
     weight_decay : float, default=0.01
+    memory_budget : int, default=2**30
+        Bytes for the states below the trained layers, kept during a fit so that the frozen
+        layers run once a text. Where it is too small, they run once a text and epoch.
     passthrough : bool, default=False
         Whether `transform` appends the features it was given to the label scores.
     device : str, default="auto"
@@ -76,12 +118,15 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     encoder_ : estimator
         Fitted encoder, if one was given.
     history_ : list of dict
-        One row an epoch: mean loss terms and seconds.
+        One row an epoch: mean loss terms, on held-out rows too, and seconds.
 
     Notes
     -----
     The cross-entropy is summed over labels, and vectors have unit length; see
-    docs/decisions/0004 for what that does to the weight of the class-center loss.
+    docs/decisions/0004 for what that does to the weight of the class-center loss. The asymmetric
+    and focal losses are summed over labels, too; "zlpr" compares all labels of a text in one
+    logarithm, so that it, and a callable that averages over labels, weigh less beside the
+    other terms.
 
     References
     ----------
@@ -106,11 +151,19 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         class_center_weight=0.1,
         class_center_form="paper",
         center_init="blend",
+        loss="bce",
+        ancestor_weight=0.0,
         n_frozen_layers=None,
         n_epochs=None,
         lr=None,
+        schedule="linear",
+        layer_decay=1.0,
+        ema_decay=None,
+        validation_fraction=None,
+        patience=2,
         batch_size=32,
         weight_decay=0.01,
+        memory_budget=2**30,
         passthrough=False,
         device="auto",
         random_state=None,
@@ -121,11 +174,19 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         self.class_center_weight = class_center_weight
         self.class_center_form = class_center_form
         self.center_init = center_init
+        self.loss = loss
+        self.ancestor_weight = ancestor_weight
         self.n_frozen_layers = n_frozen_layers
         self.n_epochs = n_epochs
         self.lr = lr
+        self.schedule = schedule
+        self.layer_decay = layer_decay
+        self.ema_decay = ema_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.memory_budget = memory_budget
         self.passthrough = passthrough
         self.device = device
         self.random_state = random_state
@@ -147,18 +208,18 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         ------
         TypeError, ValueError
             If texts, targets or parameters are not as described; before any work starts.
+        FloatingPointError
+            If training diverges.
         """
         self._check_parameters()
         X, Y = self._check_data(X, y)
         device = resolve_device(self.device)
+        loss = label_loss(self.loss, Y, device)
         if self.encoder is not None:
             self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
         with seeded(self.random_state) as rng:
-            if self._tunes_backbone():
-                batches, defaults = self._start_on_texts(X, Y, rng, device)
-            else:
-                batches, defaults = self._start_on_features(self._features(X), Y, rng)
-            self.history_ = self._train(batches, defaults, device)
+            inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
+            self.history_ = self._fit_module(inputs, Y, loss, rng, device)
         self.centers_ = self._label_head().centers.detach().cpu().numpy()
         return self
 
@@ -174,7 +235,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         logits : ndarray of shape (n, L), float32
             Fitted on one-dimensional `y` of two classes: shape (n,), the log-odds of the second.
         """
-        logits = self._forward(X, keep=0)
+        logits = self.score_embeddings(self.embed(X))
         return logits if self._is_multilabel else _log_odds(logits)
 
     def predict_proba(self, X):
@@ -222,7 +283,15 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         embeddings : ndarray of shape (n, D), float32
             Rows have length 1.
         """
-        return self._forward(X, keep=1)
+        check_is_fitted(self)
+        if self.encoder is not None:
+            X = check_texts(X)
+        else:
+            X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
+        inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
+        device = resolve_device(self.device)
+        batches = self._wide_batches(inputs, device)
+        return collect_outputs(TowerVectors(self.module_), batches, device)
 
     def score_embeddings(self, embeddings):
         """Logits from what `embed` returned; ndarray of shape (n, L), float32."""
@@ -274,6 +343,25 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         check_number(self.class_center_weight, "class_center_weight", minimum=0)
         check_choice(self.class_center_form, "class_center_form", ("paper", "released"))
         check_choice(self.center_init, "center_init", ("blend", "means", "texts"))
+        if not callable(self.loss):
+            check_choice(self.loss, "loss", LOSSES)
+        check_number(self.ancestor_weight, "ancestor_weight", minimum=0)
+        self._check_training()
+        if self.center_init == "texts" and (self.labels is None or self.encoder is None):
+            raise ValueError(
+                "`center_init` == 'texts' needs `labels` (a LabelSpace with the names) and an "
+                "`encoder` to encode them. Pass both, or center_init='means'."
+            )
+
+    def _check_training(self):
+        check_choice(self.schedule, "schedule", ("linear", "onecycle"))
+        check_number(self.layer_decay, "layer_decay", above=0, maximum=1)
+        if self.ema_decay is not None:
+            check_number(self.ema_decay, "ema_decay", above=0, maximum=0.9999)
+        if self.validation_fraction is not None:
+            check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
+        check_number(self.patience, "patience", minimum=1, integer=True)
+        check_number(self.memory_budget, "memory_budget", minimum=0)
         check_number(self.batch_size, "batch_size", minimum=1, integer=True)
         check_number(self.weight_decay, "weight_decay", minimum=0)
         if self.n_frozen_layers is not None:
@@ -282,11 +370,6 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             check_number(self.n_epochs, "n_epochs", minimum=1, integer=True)
         if self.lr is not None:
             check_number(self.lr, "lr", above=0)
-        if self.center_init == "texts" and (self.labels is None or self.encoder is None):
-            raise ValueError(
-                "`center_init` == 'texts' needs `labels` (a LabelSpace with the names) and an "
-                "`encoder` to encode them. Pass both, or center_init='means'."
-            )
 
     def _check_data(self, X, y):
         if self.encoder is not None:
@@ -317,103 +400,119 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     def _features(self, X):
         return X if self.encoder is None else self.encoder_.transform(X)
 
-    def _start_on_texts(self, X, Y, rng, device):
-        backbone = get_backbone(self.encoder_)
-        self.module_ = self._build_module(
-            "module_", {"n_features": backbone.hidden_size, "n_labels": Y.shape[1]}
-        )
-        ids, _ = self.encoder_.tokenizer_.encode(X)
-        states = self._lower_states(ids, device)
-        embeddings = collect_outputs(
-            self.module_, self._token_batches(ids, states=states), device, keep=1
-        )
-        start = self._label_starts(embeddings, Y, rng)
-        self.module_.head.start_from(torch.from_numpy(start))
-        batches = self._token_batches(ids, Y=Y, rng=rng, states=states)
-        return batches, (backbone.n_epochs, backbone.lr)
+    def _tokens(self, X):
+        return self.encoder_.tokenizer_.encode(X)[0]
 
-    def _lower_states(self, ids, device):
-        """Hidden states below the trained layers, once a text; None where memory is short."""
-        if self.module_.lower is None:
-            return None
-        dtype = torch.bfloat16 if uses_bfloat16(device) else torch.float32
-        n_values = sum(map(len, ids)) * self.module_.lower.hidden_size
-        if n_values * dtype.itemsize > _HIDDEN_BYTES:
-            return None
-        batches = self._token_batches(ids)
-        states, rows = [None] * len(ids), iter(batches.order)
-        for (hidden,) in forward_batches(LowerStates(self.module_), batches, device):
-            for text in hidden:
-                row = next(rows)
-                states[row] = torch.from_numpy(text[: len(ids[row])]).to(dtype, copy=True)
-        return states
+    def _fit_module(self, inputs, Y, loss, rng, device):
+        """Build the module, let it begin at the rows to learn from, and train it."""
+        parts = hold_out(inputs, Y, self.validation_fraction, rng)
+        inputs, Y = parts[0]
+        self.module_, defaults = self._start_module(inputs, Y.shape[1], rng)
+        states = self._lower_states([ids for ids, _ in parts], device)
+        batches = self._batches(inputs, states=states[0])
+        embeddings = collect_outputs(TowerVectors(self.module_), batches, device)
+        names, is_alone = self._label_names(), self.center_init == "texts"
+        self.module_.head.start_from(label_starts(Y, embeddings, rng, names, is_alone))
+        module, targets = self.module_, [targets for _, targets in parts]
+        above = ancestor_columns(self.labels, Y) if self.ancestor_weight else None
+        if above is not None:
+            module = AncestorTower(module, label_starts(Y @ above, embeddings, rng))
+            targets = [with_ancestors(part, above) for part in targets]
+        batches = self._batches(inputs, targets[0], rng=rng, states=states[0])
+        held_out = None
+        if len(parts) == 2:
+            held_out = self._wide_batches(parts[1][0], device, Y=targets[1], states=states[1])
+        return self._train(module, loss, batches, held_out, defaults, device)
 
-    def _start_on_features(self, features, Y, rng):
-        shift, factor, weight = project_start(features, rng)
-        init_args = {"n_inputs": weight.shape[1], "n_features": len(weight), "n_labels": Y.shape[1]}
-        self.module_ = self._build_module("module_", init_args)
+    def _start_module(self, inputs, n_labels, rng):
+        """The module before training; the numbers of epochs and the learning rate it likes."""
+        if self._tunes_backbone():
+            backbone = get_backbone(self.encoder_)
+            init_args = {"n_features": backbone.hidden_size, "n_labels": n_labels}
+            return self._build_module("module_", init_args), (backbone.n_epochs, backbone.lr)
+        shift, factor, weight = project_start(inputs, rng)
+        init_args = {"n_inputs": weight.shape[1], "n_features": len(weight), "n_labels": n_labels}
+        module = self._build_module("module_", init_args)
         with torch.no_grad():
-            self.module_.shift.copy_(torch.from_numpy(shift))
-            self.module_.factor.fill_(factor)
-            self.module_.projection.weight.copy_(torch.from_numpy(weight))
-            self.module_.projection.bias.zero_()
-        batches = FeatureBatches(features, batch_size=self.batch_size)
-        embeddings = collect_outputs(self.module_, batches, "cpu", keep=1)
-        self.module_.head.start_from(torch.from_numpy(self._label_starts(embeddings, Y, rng)))
-        batches = FeatureBatches(features, Y, batch_size=self.batch_size, rng=rng)
-        return batches, (_FEATURE_EPOCHS, _FEATURE_LR)
+            module.shift.copy_(torch.from_numpy(shift))
+            module.factor.fill_(factor)
+            module.projection.weight.copy_(torch.from_numpy(weight))
+            module.projection.bias.zero_()
+        return module, (_FEATURE_EPOCHS, _FEATURE_LR)
 
-    def _label_starts(self, embeddings, Y, rng):
-        """One unit vector a label: from its texts, its name, or both."""
-        sums = np.asarray(Y.T @ embeddings)
-        if self.labels is not None and self._tunes_backbone() and self.center_init != "means":
-            names = getattr(self.encoder_, "label_embeddings_", None)
-            if names is None or getattr(self.encoder_, "labels", None) != self.labels:
-                names = self.encoder_.transform(list(self.labels.texts))
-            sums = names if self.center_init == "texts" else sums + names
-        is_empty = ~sums.any(axis=1)
-        sums[is_empty] = rng.normal(size=(int(is_empty.sum()), sums.shape[1]))
-        return normalize(sums).astype(np.float32)
+    def _lower_states(self, parts, device):
+        """Hidden states below the trained layers of each part; None where memory is short."""
+        if getattr(self.module_, "lower", None) is None:
+            return [None] * len(parts)
+        dtype = torch.bfloat16 if uses_bfloat16(device) else torch.float32
+        width = self.module_.lower.hidden_size
+        n_tokens = [sum(map(len, ids)) for ids in parts]
+        if sum(n_tokens) * width * dtype.itemsize > self.memory_budget:
+            return [None] * len(parts)
+        all_states = []
+        for ids, n in zip(parts, n_tokens, strict=True):
+            batches, states, start = self._batches(ids), torch.empty(n, width, dtype=dtype), 0
+            for (hidden,) in forward_batches(LowerStates(self.module_), batches, device):
+                rows = batches.order[start : start + len(hidden)]
+                start += len(hidden)
+                is_token = np.arange(hidden.shape[1]) < batches.lengths[rows, None]
+                positions = torch.from_numpy(batches.positions(rows))
+                states[positions] = torch.from_numpy(hidden[is_token]).to(dtype)
+            all_states.append(states)
+        return all_states
 
-    def _train(self, batches, defaults, device):
-        n_epochs, lr = defaults
+    def _label_names(self):
+        """Vectors of the names, where centers begin at them; else None."""
+        if self.labels is None or not self._tunes_backbone() or self.center_init == "means":
+            return None
+        names = getattr(self.encoder_, "label_embeddings_", None)
+        if names is None or getattr(self.encoder_, "labels", None) != self.labels:
+            names = self.encoder_.transform(list(self.labels.texts))
+        return names
+
+    def _train(self, module, loss, batches, held_out, defaults, device):
+        n_epochs, lr = self.n_epochs or defaults[0], self.lr or defaults[1]
+        groups = [("*.centers", {"weight_decay": 0.0})]
         net = TextNet(
-            self.module_,
-            partial(self._loss_terms, batches.n_labels),
-            n_epochs=self.n_epochs or n_epochs,
-            lr=self.lr or lr,
-            param_groups=[("*.centers", {"weight_decay": 0.0})],
+            module,
+            partial(self._loss_terms, *loss),
+            n_epochs=n_epochs,
+            lr=lr,
+            param_groups=groups + layer_groups(module, self.module_, lr, self.layer_decay),
             weight_decay=self.weight_decay,
+            schedule=self.schedule,
+            ema_decay=self.ema_decay,
             device=device,
-            title=f"{batches.n_labels} labels",
+            title=f"{len(self.classes_)} labels",
             verbose=self.verbose,
         )
-        return net.fit_batches(batches).epoch_table()
+        patience = None if held_out is None else self.patience
+        return net.fit_batches(batches, held_out=held_out, patience=patience).epoch_table()
 
-    def _loss_terms(self, n_labels, outputs, Y):
-        logits, features, centers = outputs
-        # Summed over labels, a text weighs the same whatever their number.
-        terms = {"cross_entropy": n_labels * multilabel_cross_entropy(logits, Y)}
+    def _loss_terms(self, name, loss, outputs, targets):
+        logits, features, centers, *ancestor_logits = outputs
+        Y, Y_above = targets.tensor_split([logits.shape[1]], dim=1)
+        terms = {name: loss(logits, Y)}
         if self.class_center_weight:
-            loss = class_center_loss(features, Y, centers, form=self.class_center_form)
-            terms["class_center"] = self.class_center_weight * loss
+            distance = class_center_loss(features, Y, centers, form=self.class_center_form)
+            terms["class_center"] = self.class_center_weight * distance
+        if ancestor_logits:
+            entropy = Y_above.shape[1] * multilabel_cross_entropy(ancestor_logits[0], Y_above)
+            terms["ancestors"] = self.ancestor_weight * entropy
         return terms
 
-    def _token_batches(self, ids, **kwargs):
+    def _batches(self, inputs, Y=None, *, batch_size=None, **kwargs):
+        """Of token ids, or of features, which have no use for `states` and `max_tokens`."""
+        batch_size = batch_size or self.batch_size
+        if not self._tunes_backbone():
+            return FeatureBatches(inputs, Y, batch_size=batch_size, rng=kwargs.get("rng"))
         pad_id = self.encoder_.tokenizer_.pad_id
-        return TokenBatches(ids, batch_size=self.batch_size, pad_id=pad_id, **kwargs)
+        return TokenBatches(inputs, Y, batch_size=batch_size, pad_id=pad_id, **kwargs)
 
-    def _forward(self, X, keep):
-        check_is_fitted(self)
-        if self.encoder is not None:
-            X = check_texts(X)
-        else:
-            X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
-        if self._tunes_backbone():
-            batches = self._token_batches(self.encoder_.tokenizer_.encode(X)[0])
-        else:
-            batches = FeatureBatches(self._features(X), batch_size=256)
-        return collect_outputs(self.module_, batches, resolve_device(self.device), keep)
+    def _wide_batches(self, inputs, device, **kwargs):
+        """Batches to be read only."""
+        max_tokens = _TOKENS_ON_CPU if device == "cpu" else _TOKENS
+        return self._batches(inputs, batch_size=_TEXTS, max_tokens=max_tokens, **kwargs)
 
     def _label_head(self):
         return self.module_.head

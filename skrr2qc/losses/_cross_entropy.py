@@ -4,13 +4,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def multilabel_cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
+def multilabel_cross_entropy(
+    logits: Tensor, Y: Tensor, positive_weights: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy averaged over texts and labels (Eq. 8 of [1]_).
 
     Parameters
     ----------
     logits : Tensor of shape (B, L)
     Y : Tensor of shape (B, L), {0, 1}
+    positive_weights : Tensor of shape (L,), default=None
+        Factor on the terms of the texts that have a label.
 
     Returns
     -------
@@ -32,7 +36,11 @@ def multilabel_cross_entropy(logits: Tensor, Y: Tensor) -> Tensor:
     >>> round(float(multilabel_cross_entropy(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))), 4)
     0.6931
     """
-    return F.binary_cross_entropy_with_logits(logits, Y.to(logits.dtype))
+    if positive_weights is not None:
+        positive_weights = positive_weights.to(logits)
+    return F.binary_cross_entropy_with_logits(
+        logits, Y.to(logits.dtype), pos_weight=positive_weights
+    )
 
 
 def masked_language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,13 +1,22 @@
 """Building blocks of the estimators: tensors in, tuples of tensors out, no loss computed."""
 
 from ._backbones import CompactBackbone, Pooled, PretrainedBackbone, get_backbone, mean_pool
-from ._heads import FeatureTower, LabelHead, LowerStates, MaskedLanguageModel, TextTower
+from ._heads import (
+    AncestorTower,
+    FeatureTower,
+    LabelHead,
+    LowerStates,
+    MaskedLanguageModel,
+    TextTower,
+    TowerVectors,
+)
 from ._label_geometry import LabelGeometry
 from ._pretraining import RankingPretrainer
 from ._queue import KeyQueue
 from ._text_cnn import TextCNN
 
 __all__ = [
+    "AncestorTower",
     "CompactBackbone",
     "FeatureTower",
     "KeyQueue",
@@ -20,6 +29,7 @@ __all__ = [
     "RankingPretrainer",
     "TextCNN",
     "TextTower",
+    "TowerVectors",
     "get_backbone",
     "mean_pool",
 ]

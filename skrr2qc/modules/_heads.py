@@ -1,4 +1,4 @@
-"""Heads on a backbone: label scores with class centers, and the language model."""
+"""Heads on a backbone: label scores with class centers, ancestors, and the language model."""
 
 import torch
 import torch.nn.functional as F
@@ -67,20 +67,48 @@ class TextTower(nn.Module):
         return self._lower[0]
 
     def forward(self, attention_mask: Tensor, input_ids=None, hidden=None):
+        features = self.embed(attention_mask, input_ids, hidden)
+        with torch.autocast(features.device.type, enabled=False):  # scores keep all their digits
+            return self.head(features), features, self.head.centers
+
+    def embed(self, attention_mask: Tensor, input_ids=None, hidden=None) -> Tensor:
+        """Unit vectors of the texts, (B, D)."""
         if hidden is None and self.lower is not None:
             hidden = self.lower_states(input_ids, attention_mask)
         if hidden is None:
             states = self.upper(input_ids, attention_mask)
         else:
             states = self.upper(attention_mask=attention_mask, hidden=hidden.float())
-        features = self.upper.pool(states, attention_mask)
-        with torch.autocast(features.device.type, enabled=False):  # scores keep all their digits
-            return self.head(features), features, self.head.centers
+        return self.upper.pool(states, attention_mask)
 
     def lower_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states below the trained layers; no dropout, no gradient."""
         with torch.no_grad():
             return self.lower.to(input_ids.device).eval()(input_ids, attention_mask)
+
+
+class AncestorTower(nn.Module):
+    """A tower in training, with scores of what lies above its labels beside its own outputs.
+
+    Parameters
+    ----------
+    tower : TextTower or FeatureTower
+    vectors : Tensor of shape (A, D)
+        Where the weights of the ancestors begin.
+    """
+
+    def __init__(self, tower: nn.Module, vectors: Tensor):
+        super().__init__()
+        self.tower = tower
+        self.ancestors = LabelHead(vectors.shape[1], len(vectors))
+        self.ancestors.start_from(vectors)
+
+    def forward(self, **inputs):
+        """Outputs of the tower, and logits of the ancestors, (B, A)."""
+        outputs = self.tower(**inputs)
+        features = outputs[1]
+        with torch.autocast(features.device.type, enabled=False):
+            return *outputs, self.ancestors(features)
 
 
 class LowerStates(nn.Module):
@@ -92,6 +120,17 @@ class LowerStates(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor):
         return (self._tower[0].lower_states(input_ids, attention_mask),)
+
+
+class TowerVectors(nn.Module):
+    """A tower without its scores as a module of its own: its inputs to ``(features,)``."""
+
+    def __init__(self, tower: nn.Module):
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, **inputs):
+        return (self.tower.embed(**inputs),)
 
 
 class FeatureTower(nn.Module):
@@ -114,11 +153,16 @@ class FeatureTower(nn.Module):
         self.head = LabelHead(n_features + 1, n_labels)
 
     def forward(self, X: Tensor):
+        with torch.autocast(X.device.type, enabled=False):
+            features = self.embed(X)
+            return self.head(features), features, self.head.centers
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Unit vectors of the features, (B, D)."""
         with torch.autocast(X.device.type, enabled=False):  # a step costs next to nothing
             projected = self.projection((X - self.shift) * self.factor)
             constant = torch.ones_like(projected[:, :1])
-            features = F.normalize(torch.cat([projected, constant], dim=1), dim=-1)
-            return self.head(features), features, self.head.centers
+            return F.normalize(torch.cat([projected, constant], dim=1), dim=-1)
 
 
 class MaskedLanguageModel(nn.Module):

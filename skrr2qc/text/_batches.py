@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 _BUCKET_BATCHES = (
     32  # batches sorted by length together: enough to avoid padding, few enough to mix
@@ -18,7 +17,10 @@ class TokenBatches:
     Y : csr_matrix of shape (n, L), default=None
         Made dense one batch at a time.
     batch_size : int, default=32
-        Texts a batch.
+        Texts a batch, at most.
+    max_tokens : int, default=None
+        Tokens a batch, padding included, at most; a longer text travels alone. With it and
+        `rng`, batches are cut from all texts sorted by length, so that their number is known.
     rng : numpy.random.Generator, default=None
         Draws a new order each time it is iterated; None goes from the longest to the shortest
         text, and `order` says which rows a pass visits.
@@ -31,8 +33,9 @@ class TokenBatches:
         each text, as `key_ids` and `key_mask`.
     min_length : int, default=1
         Shortest padded length, for convolutions.
-    states : list of n tensors of shape (T_i, D), default=None
-        Hidden states of the tokens, yielded as `hidden`, (B, T, D), in place of the token ids.
+    states : Tensor of shape (sum of all T_i, D), default=None
+        Hidden states of the tokens, text after text, yielded as `hidden`, (B, T, D), in place of
+        the token ids. `positions` says whose is which.
 
     Examples
     --------
@@ -44,20 +47,24 @@ class TokenBatches:
     """
 
     def __init__(
-        self, ids, Y=None, *, batch_size=32, rng=None, pad_id=0, mask=None, key_view=None,
-        min_length=1, states=None,
+        self, ids, Y=None, *, batch_size=32, max_tokens=None, rng=None, pad_id=0, mask=None,
+        key_view=None, min_length=1, states=None,
     ):  # fmt: skip
         self.ids = ids
         self.Y = Y
         self.batch_size = batch_size
+        self.max_tokens = max_tokens
         self.rng = rng
         self.pad_id = pad_id
         self.mask = mask
         self.key_view = key_view
         self.min_length = min_length
         self.states = states
-        self._lengths = np.array([len(row) for row in ids], dtype=np.int64)
-        self.order = np.argsort(-self._lengths, kind="stable")
+        self.lengths = np.array([len(row) for row in ids], dtype=np.int64)
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self._tokens = np.concatenate(ids) if len(ids) else np.zeros(0, np.int64)
+        self.order = np.argsort(-self.lengths, kind="stable")
+        self._cuts = self._cut(self.lengths[self.order])
 
     @property
     def n_labels(self):
@@ -65,7 +72,22 @@ class TokenBatches:
         return self.Y.shape[1]
 
     def __len__(self):
-        return -(-len(self.ids) // self.batch_size)
+        return len(self._cuts) + 1 if len(self.ids) else 0
+
+    def positions(self, rows):
+        """Place of each token of some texts among the tokens of all, text after text.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        positions : ndarray of int64
+        """
+        lengths = self.lengths[rows]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return np.repeat(self._starts[rows], lengths) + within
 
     def __iter__(self):
         for rows in self._groups():
@@ -79,17 +101,33 @@ class TokenBatches:
             yield inputs, targets
 
     def _groups(self):
-        size = self.batch_size
+        if not len(self.ids):
+            return []
         if self.rng is None:
-            return [self.order[i : i + size] for i in range(0, len(self.order), size)]
-        order = self.rng.permutation(len(self.ids))
+            return np.split(self.order, self._cuts)
+        order, size = self.rng.permutation(len(self.ids)), self.batch_size
+        if self.max_tokens is not None:
+            order = order[np.argsort(-self.lengths[order], kind="stable")]
+            groups = np.split(order, self._cuts)
+            return [groups[i] for i in self.rng.permutation(len(groups))]
         span = size * _BUCKET_BATCHES
         groups = []
         for start in range(0, len(order), span):
             bucket = order[start : start + span]
-            bucket = bucket[np.argsort(self._lengths[bucket], kind="stable")]
+            bucket = bucket[np.argsort(self.lengths[bucket], kind="stable")]
             groups += [bucket[i : i + size] for i in range(0, len(bucket), size)]
         return [groups[i] for i in self.rng.permutation(len(groups))]
+
+    def _cut(self, lengths):
+        """Where batches begin, the first one left out, among lengths from the longest on."""
+        if self.max_tokens is None:
+            return np.arange(self.batch_size, len(lengths), self.batch_size)
+        cuts, start = [], 0
+        while start < len(lengths):
+            width = max(int(lengths[start]), self.min_length, 1)
+            start += min(self.batch_size, max(1, self.max_tokens // width))
+            cuts.append(start)
+        return cuts[:-1]
 
     def _masked(self, rows, clean):
         """Inputs of pre-training: masked tokens, what they were, and the second view."""
@@ -105,15 +143,18 @@ class TokenBatches:
         return inputs
 
     def _pad(self, rows):
-        lengths = self._lengths[rows]
+        lengths = self.lengths[rows]
         width = max(int(lengths.max()), self.min_length)
         is_token = np.arange(width) < lengths[:, None]  # (B, T)
         attention_mask = torch.from_numpy(is_token)
         if self.states is not None:
-            hidden = pad_sequence([self.states[i] for i in rows], batch_first=True)
+            positions = np.zeros(is_token.shape, dtype=np.int64)
+            positions[is_token] = self.positions(rows)
+            hidden = self.states[torch.from_numpy(positions)]  # (B, T, D), padding overwritten next
+            hidden.masked_fill_(~attention_mask[:, :, None], 0.0)
             return {"hidden": hidden, "attention_mask": attention_mask}
         input_ids = np.full(is_token.shape, self.pad_id, dtype=np.int64)
-        input_ids[is_token] = np.concatenate([self.ids[i] for i in rows])
+        input_ids[is_token] = self._tokens[self.positions(rows)]
         return {"input_ids": torch.from_numpy(input_ids), "attention_mask": attention_mask}
 
 

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -16,8 +17,16 @@ from sklearn.preprocessing import normalize
 
 import skrr2qc.classifiers._class_center as class_center_module
 from skrr2qc import ClassCenterHead, LabelSpace, MetaLabelReranker, RCPTEncoder
+from skrr2qc.losses import (
+    asymmetric_loss,
+    class_balanced_weights,
+    focal_loss,
+    multilabel_cross_entropy,
+    zlpr_loss,
+)
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold
+from skrr2qc.modules import TextTower
 from skrr2qc.testing import make_tiny_texts
 from tests.reference.tiny_bert import WORDS, save_tiny_bert
 
@@ -44,6 +53,20 @@ def bert_texts():
 @pytest.fixture
 def head(tiny_encoder):
     return ClassCenterHead(FrozenEstimator(tiny_encoder), n_epochs=2, random_state=0)
+
+
+@pytest.fixture
+def nets(monkeypatch):
+    """The loops that heads train with, as they are made."""
+    nets = []
+
+    class Watched(class_center_module.TextNet):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            nets.append(self)
+
+    monkeypatch.setattr(class_center_module, "TextNet", Watched)
+    return nets
 
 
 def tensors(module):
@@ -128,15 +151,7 @@ def test_centers_stay_where_they_are_without_class_center_loss(head, labelled_te
     assert_allclose(np.linalg.norm(after_one, axis=1), 1, rtol=1e-5)
 
 
-def test_weight_decay_leaves_the_centers_alone(head, labelled_texts, monkeypatch):
-    nets = []
-
-    class Watched(class_center_module.TextNet):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            nets.append(self)
-
-    monkeypatch.setattr(class_center_module, "TextNet", Watched)
+def test_weight_decay_leaves_the_centers_alone(head, labelled_texts, nets):
     head.set_params(weight_decay=0.25).fit(*labelled_texts)
     groups = nets[0].optimizer_.param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
@@ -162,7 +177,7 @@ def starts(monkeypatch):
     """Called with a head and data: the vectors its weights begin with; training is left out."""
 
     def record(head, X, y):
-        monkeypatch.setattr(ClassCenterHead, "_train", lambda self, batches, defaults, device: [])
+        monkeypatch.setattr(ClassCenterHead, "_train", lambda self, *args: [])
         head.fit(X, y)
         monkeypatch.undo()
         assert_array_equal(head.module_.head.weight.detach(), head.centers_)
@@ -272,10 +287,34 @@ def test_frozen_states_kept_in_memory_change_no_score(bert, bert_texts, monkeypa
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.uses_bfloat16", lambda device: False)
     head = ClassCenterHead(FrozenEstimator(bert), n_epochs=2, lr=1e-3, random_state=0)
+    calls, lower_states = [], TextTower.lower_states
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return lower_states(self, *args, **kwargs)
+
+    monkeypatch.setattr(TextTower, "lower_states", counted)
     kept = head.fit(*bert_texts).predict_proba(bert_texts[0])
-    monkeypatch.setattr(class_center_module, "_HIDDEN_BYTES", 0)
+    n_kept = len(calls)
+    head.set_params(memory_budget=0)
     head.fit(*bert_texts)
+    assert len(calls) - n_kept > n_kept
     assert_allclose(head.predict_proba(bert_texts[0]), kept, rtol=1e-3)
+
+
+def test_memory_budget_is_enough_to_the_byte(bert, bert_texts, monkeypatch):
+    monkeypatch.setattr(class_center_module, "uses_bfloat16", lambda device: False)
+    kept, lower_states = [], ClassCenterHead._lower_states
+    monkeypatch.setattr(
+        ClassCenterHead, "_lower_states", lambda *args: kept.append(lower_states(*args)) or kept[-1]
+    )
+    n_tokens = sum(map(len, bert.tokenizer_.encode(bert_texts[0])[0]))
+    needed = 4 * n_tokens * bert.backbone_.hidden_size
+    head = ClassCenterHead(FrozenEstimator(bert), n_epochs=1, validation_fraction=0.25)
+    for budget in (needed, needed - 1):
+        head.set_params(memory_budget=budget, random_state=0).fit(*bert_texts)
+    assert sum(states.nbytes for states in kept[0]) == needed
+    assert kept[1] == [None, None]
 
 
 def test_encoder_that_is_not_frozen_is_fitted_here(labelled_texts):
@@ -287,6 +326,185 @@ def test_encoder_that_is_not_frozen_is_fitted_here(labelled_texts):
     frozen = FrozenEstimator(encoder.fit(X, Y))
     fitted = ClassCenterHead(frozen, n_epochs=1, random_state=0).fit(X, Y)
     assert_array_equal(fitted.predict_proba(X), head.predict_proba(X))
+
+
+# --- losses of the label scores -------------------------------------------------------------
+
+
+def squared_hinge(logits, Y):
+    return torch.relu(1 - (2 * Y - 1) * logits).square().sum(dim=1).mean()
+
+
+LOSSES = ["bce", "asymmetric", "zlpr", "focal", "class_balanced", squared_hinge]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_learns(labelled_texts, tiny_encoder, loss):
+    X, Y = labelled_texts
+    features = tiny_encoder.transform(X)
+    head = clone(ClassCenterHead(loss=loss, lr=1e-2, random_state=0)).fit(features, Y)
+    assert head.loss is loss
+    best = head.predict_proba(features).argmax(axis=1)
+    assert Y.toarray()[np.arange(len(X)), best].mean() > 0.7
+
+
+def test_losses_differ_and_have_their_names(labelled_texts, tiny_encoder):
+    X, Y = labelled_texts
+    features, first = tiny_encoder.transform(X), {}
+    for loss in LOSSES:
+        head = ClassCenterHead(loss=loss, class_center_weight=0, n_epochs=1, batch_size=len(X))
+        row = head.set_params(random_state=0).fit(features, Y).history_[0]
+        name = set(row) - {"epoch", "seconds", "loss"}
+        first[loss] = (*name, row["loss"])
+    names = ["cross_entropy", "asymmetric", "zlpr", "focal", "cross_entropy", "label_loss"]
+    assert [name for name, _ in first.values()] == names
+    assert len({round(value, 3) for _, value in first.values()}) == len(LOSSES)
+
+
+def test_losses_by_hand_at_the_start(labelled_texts, tiny_encoder):
+    """One batch: the loss of the first step is that of the scores before it."""
+    X, Y = labelled_texts
+    features, seen = tiny_encoder.transform(X), {}
+
+    def keep(logits, targets):
+        seen.update(logits=logits.detach().clone(), Y=targets.clone())
+        return logits.sum() * 0.0
+
+    params = {"class_center_weight": 0, "n_epochs": 1, "batch_size": len(X), "random_state": 0}
+    ClassCenterHead(loss=keep, **params).fit(features, Y)
+    logits, targets, n_labels = seen["logits"], seen["Y"], Y.shape[1]
+    weights = class_balanced_weights(Y.getnnz(axis=0))
+    expected = {
+        "bce": n_labels * multilabel_cross_entropy(logits, targets),
+        "asymmetric": asymmetric_loss(logits, targets),
+        "zlpr": zlpr_loss(logits, targets),
+        "focal": n_labels * focal_loss(logits, targets),
+        "class_balanced": n_labels * multilabel_cross_entropy(logits, targets, weights),
+    }
+    for loss, value in expected.items():
+        row = ClassCenterHead(loss=loss, **params).fit(features, Y).history_[0]
+        assert row["loss"] == pytest.approx(float(value), rel=1e-4), loss
+
+
+# --- ancestors as auxiliary targets -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_texts", [True, False])
+def test_ancestors_change_what_is_learned_and_not_what_is_predicted(
+    head, labelled_texts, questions, tiny_encoder, on_texts
+):
+    X, Y = labelled_texts
+    if not on_texts:
+        X, head = tiny_encoder.transform(X), ClassCenterHead(n_epochs=2, random_state=0)
+    head.set_params(labels=questions.labels)
+    plain = head.fit(X, Y).predict_proba(X)
+    assert "ancestors" not in head.history_[0]
+    names = set(tensors(head.module_))
+    half, whole = (
+        clone(head).set_params(ancestor_weight=weight, batch_size=len(Y.indptr)).fit(X, Y)
+        for weight in (0.5, 1.0)
+    )
+    ratio = whole.history_[0]["ancestors"] / half.history_[0]["ancestors"]
+    assert ratio == pytest.approx(2, rel=0.02)
+    assert set(tensors(whole.module_)) == names  # nothing is left of the second layer
+    assert whole.predict_proba(X).shape == plain.shape
+    head.set_params(ancestor_weight=1.0).fit(X, Y)
+    assert np.abs(head.predict_proba(X) - plain).max() > 1e-3
+    assert head.history_[-1]["ancestors"] < head.history_[0]["ancestors"]
+
+
+@pytest.mark.parametrize("labels", [None, "flat"])
+def test_ancestors_without_a_hierarchy_change_nothing(head, labelled_texts, labels):
+    X, Y = labelled_texts
+    labels = None if labels is None else LabelSpace([f"label {i}" for i in range(Y.shape[1])])
+    head.set_params(labels=labels)
+    plain = head.fit(X, Y).predict_proba(X)
+    assert_array_equal(head.set_params(ancestor_weight=2.0).fit(X, Y).predict_proba(X), plain)
+
+
+# --- how it is trained ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"schedule": "onecycle"},
+        {"ema_decay": 0.5},
+        {"validation_fraction": 0.25},
+        {"layer_decay": 0.1},
+    ],
+)
+def test_options_change_something_and_repeat(bert, bert_texts, params):
+    head = ClassCenterHead(FrozenEstimator(bert), n_epochs=3, lr=1e-2, random_state=0)
+    plain = head.fit(*bert_texts).predict_proba(bert_texts[0])
+    head.set_params(**params)
+    scores = head.fit(*bert_texts).predict_proba(bert_texts[0])
+    assert np.abs(scores - plain).max() > 1e-4
+    assert_array_equal(head.fit(*bert_texts).predict_proba(bert_texts[0]), scores)
+
+
+@pytest.mark.parametrize("ancestor_weight", [0.0, 0.5])
+@pytest.mark.parametrize("n_frozen_layers", [0, 2])
+def test_lower_layers_learn_more_slowly(bert, bert_texts, nets, n_frozen_layers, ancestor_weight):
+    labels = LabelSpace(["a", "b", "c"], parents={"a": "x", "b": "x"})
+    head = ClassCenterHead(
+        FrozenEstimator(bert), labels=labels, layer_decay=0.5, lr=0.01, n_epochs=1,
+        n_frozen_layers=n_frozen_layers, ancestor_weight=ancestor_weight, random_state=0,
+    ).fit(*bert_texts)  # fmt: skip
+    groups = nets[0].optimizer_.param_groups
+    peak = max(group["lr"] for group in groups)
+    share = {id(p): group["lr"] / peak for group in groups for p in group["params"]}
+    upper = head.module_.upper
+    parts = [*reversed(upper.layers), *([] if n_frozen_layers else [upper.embeddings])]
+    for depth, part in enumerate(parts):
+        assert {share[id(p)] for p in part.parameters()} == {0.5**depth}
+    assert {share[id(p)] for p in head.module_.head.parameters()} == {1.0}
+    assert len(share) == len(list(nets[0].module_.parameters()))
+
+
+def test_held_out_rows_are_watched_and_not_learned_from(labelled_texts, tiny_encoder):
+    X, Y = labelled_texts
+    features = tiny_encoder.transform(X)
+    head = ClassCenterHead(
+        validation_fraction=0.25, patience=2, lr=0.3, n_epochs=60, random_state=0
+    ).fit(features, Y)
+    losses = [row["held_out_loss"] for row in head.history_]
+    assert len(losses) < 60  # at this rate the loss on other rows soon grows
+    assert int(np.argmin(losses)) == len(losses) - 3
+    short = clone(head).set_params(n_epochs=60, patience=1).fit(features, Y)
+    assert len(short.history_) <= len(losses)
+    assert "held_out_cross_entropy" in head.history_[0]
+
+
+def test_nothing_can_be_held_out_where_each_text_is_the_only_one_of_a_label():
+    X, Y = np.eye(4, dtype=np.float32), np.eye(4, dtype=int)
+    head = ClassCenterHead(validation_fraction=0.5, n_epochs=2, random_state=0)
+    with pytest.warns(UserWarning, match="No row could be held out of 4"):
+        head.fit(X, Y)
+    assert len(head.history_) == 2
+    plain = clone(head).set_params(validation_fraction=None).fit(X, Y)
+    assert len(plain.history_) == 2
+
+
+def test_prediction_travels_in_wide_batches_and_keeps_the_order(head, labelled_texts, monkeypatch):
+    X, Y = labelled_texts
+    head.fit(X, Y)
+    one_by_one = np.vstack([head.decision_function([text]) for text in X])
+    assert_allclose(head.decision_function(X), one_by_one, atol=0.1)  # bfloat16, where it is used
+    monkeypatch.setattr("skrr2qc._training.uses_bfloat16", lambda device: False)
+    exact = np.vstack([head.decision_function([text]) for text in X])
+    assert_allclose(head.decision_function(X), exact, atol=1e-4)
+    made, init = [], class_center_module.TokenBatches.__init__
+
+    def kept(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(class_center_module.TokenBatches, "__init__", kept)
+    head.predict(X * 20)
+    sizes = [inputs["attention_mask"].shape for inputs, _ in made[0]]
+    assert max(n for n, _ in sizes) > head.batch_size
+    assert max(n * width for n, width in sizes) <= made[0].max_tokens
 
 
 # --- the encoder left out and put back --------------------------------------------------------
@@ -466,6 +684,21 @@ def test_label_names_as_targets(head, labelled_texts, questions):
         ({"lr": "fast"}, TypeError),
         ({"batch_size": 0}, ValueError),
         ({"weight_decay": -1}, ValueError),
+        ({"loss": "hinge"}, ValueError),
+        ({"loss": 3}, ValueError),
+        ({"loss": lambda logits, Y: logits}, TypeError),
+        ({"loss": lambda logits, Y: 1.0}, TypeError),
+        ({"ancestor_weight": -0.1}, ValueError),
+        ({"schedule": "constant"}, ValueError),
+        ({"layer_decay": 0.0}, ValueError),
+        ({"layer_decay": 1.1}, ValueError),
+        ({"ema_decay": 0.0}, ValueError),
+        ({"ema_decay": 1.0}, ValueError),
+        ({"validation_fraction": 0.0}, ValueError),
+        ({"validation_fraction": 0.6}, ValueError),
+        ({"patience": 0}, ValueError),
+        ({"patience": 1.5}, TypeError),
+        ({"memory_budget": -1}, ValueError),
         ({"device": "tpu"}, ValueError),
         ({"device": 0}, TypeError),
     ],
@@ -476,12 +709,18 @@ def test_invalid_parameters(head, labelled_texts, params, error, monkeypatch):
         head.set_params(**params).fit(*labelled_texts)
 
 
-def test_diverging_loss_is_told_with_the_learning_rate(labelled_texts, tiny_encoder):
-    X, Y = labelled_texts
-    features = tiny_encoder.transform(X)
-    head = ClassCenterHead(class_center_weight=1e38, lr=1e6, random_state=0)
-    with pytest.raises(FloatingPointError, match=r"Lower `lr` \(now 1e\+06\)"):
-        head.fit(features, Y)
+@pytest.mark.parametrize("on_texts", [True, False])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_diverging_loss_is_told_with_the_learning_rate(
+    bert, bert_texts, labelled_texts, tiny_encoder, loss, on_texts
+):
+    X, Y = (
+        bert_texts if on_texts else (tiny_encoder.transform(labelled_texts[0]), labelled_texts[1])
+    )
+    encoder = FrozenEstimator(bert) if on_texts else None
+    head = ClassCenterHead(encoder, loss=loss, lr=1e6, n_epochs=20, random_state=0)
+    with pytest.raises(FloatingPointError, match=r"step \d+.* Lower `lr` \(now 1e\+06\)"):
+        head.fit(X, Y)
 
 
 def test_targets_stay_sparse_outside_of_batches():

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from skrr2qc._training import TextNet
 from skrr2qc.losses import masked_language_model_loss
 from skrr2qc.modules import (
+    AncestorTower,
     CompactBackbone,
     FeatureTower,
     LabelHead,
@@ -18,6 +19,7 @@ from skrr2qc.modules import (
     MaskedLanguageModel,
     PretrainedBackbone,
     TextTower,
+    TowerVectors,
 )
 from skrr2qc.text import TokenBatches, mask_tokens, train_tokenizer
 from tests.reference.tiny_bert import bert_config
@@ -116,6 +118,26 @@ def test_states_computed_beforehand_give_the_same_scores():
         assert_allclose(found.detach(), expected.detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["texts", "features"])
+def test_ancestors_are_scored_beside_the_labels(kind):
+    if kind == "texts":
+        _, tower = make_tower(n_frozen=1)
+        batch, width = make_batch(), tower.head.weight.shape[1]
+    else:
+        tower = FeatureTower(n_inputs=4, n_features=3, n_labels=2)
+        batch, width = {"X": torch.randn(2, 4)}, 4
+    vectors = normalize(torch.randn(3, width), dim=1)
+    both = AncestorTower(tower, vectors).eval()
+    with torch.no_grad():
+        outputs = tower(**batch)
+        *first, logits = both(**batch)
+    for found, expected in zip(first, outputs, strict=True):
+        assert torch.equal(found, expected)
+    assert_allclose(logits, 20 * outputs[1] @ vectors.T - 10, rtol=1e-4)
+    own = sum(p.numel() for p in both.parameters())
+    assert own > sum(p.numel() for p in tower.parameters())  # learned beside it
+
+
 def test_feature_tower_by_hand():
     tower = FeatureTower(n_inputs=2, n_features=2, n_labels=1)
     with torch.no_grad():
@@ -136,6 +158,19 @@ def test_feature_tower_computes_in_full_precision():
     for found, expected in zip(outputs, tower(X), strict=True):
         assert found.dtype == torch.float32
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["texts", "features"])
+def test_vectors_of_a_tower_are_those_it_scores_from(kind):
+    tower, batch = FeatureTower(3, 3, 2).eval(), {"X": torch.randn(4, 3)}
+    if kind == "texts":
+        tower, batch = make_tower(n_frozen=1)[1].eval(), make_batch()
+    scored = []
+    tower.head.register_forward_hook(lambda *args: scored.append(1))
+    with torch.no_grad():
+        (vectors,) = TowerVectors(tower)(**batch)
+        assert not scored  # which would cost more than the vectors where labels are many
+        assert torch.equal(vectors, tower(**batch)[1])
 
 
 @pytest.mark.parametrize("backbone", ["compact", "pretrained"])

@@ -1,0 +1,134 @@
+"""Ancestors worth a score, rows held out, learning rates of layers, starts of labels."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skrr2qc import LabelSpace
+from skrr2qc.classifiers._tower_training import (
+    ancestor_columns,
+    hold_out,
+    label_loss,
+    label_starts,
+    layer_groups,
+    with_ancestors,
+)
+from skrr2qc.modules import CompactBackbone, FeatureTower, LabelHead, TextTower
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture
+def labels():
+    """Root over all but e; `low` over a and b, as does `twin`; `lone` over c; d is above e."""
+    parents = {
+        "a": "low", "b": "low", "low": "twin", "twin": "root", "c": "lone", "lone": "root",
+        "d": "root", "e": "d",
+    }  # fmt: skip
+    return LabelSpace(NAMES, parents=parents)
+
+
+def test_ancestors_worth_a_score(labels):
+    """Not `lone` (one label), `root` (all), nor `twin` (the labels of `low`); labels count too."""
+    above = ancestor_columns(labels, sp.csr_matrix(np.eye(5)))
+    columns = {tuple(np.array(NAMES)[column > 0]) for column in above.toarray().T}
+    assert columns == {("a", "b"), ("d", "e")}
+    assert above.shape == (5, 2)
+
+
+def test_ancestors_without_a_text_are_left_out(labels):
+    Y = sp.csr_matrix(np.eye(5)[:3])
+    assert ancestor_columns(labels, Y).T.toarray().tolist() == [[1, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [None, LabelSpace(["a", "b"]), LabelSpace(["a", "b"], parents={"a": "x", "b": "x"})],
+)
+def test_no_ancestors(labels):
+    assert ancestor_columns(labels, sp.csr_matrix(np.eye(2))) is None
+
+
+def test_targets_of_ancestors(labels):
+    Y = sp.csr_matrix([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0.0]])
+    above = ancestor_columns(labels, Y)
+    targets = with_ancestors(Y, above)
+    assert_array_equal(targets[:, :5].toarray(), Y.toarray())
+    expected = (Y.toarray() @ above.toarray() > 0).astype(int)
+    assert_array_equal(targets[:, 5:].toarray(), expected)
+    assert expected.sum() == 2  # `low` for the first text, `d` for the third
+    assert with_ancestors(Y, None) is Y
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray, lambda X: sp.csr_matrix(np.asarray(X))])
+def test_held_out_rows(kind):
+    rng = np.random.default_rng(0)
+    Y = sp.csr_matrix(np.eye(3)[rng.integers(3, size=40)])
+    X = kind([[i + 1.0, 0.0] for i in range(40)])
+    parts = hold_out(X, Y, 0.25, np.random.default_rng(0))
+    assert [targets.shape for _, targets in parts] == [(30, 3), (10, 3)]
+    rows = []
+    for inputs, targets in parts:
+        numbers = np.asarray(inputs.todense() if sp.issparse(inputs) else inputs)[:, 0]
+        rows.append(numbers.astype(int) - 1)
+        assert_array_equal(targets.toarray(), Y[rows[-1]].toarray())
+    assert sorted(np.concatenate(rows)) == list(range(40))
+    again = hold_out(X, Y, 0.25, np.random.default_rng(0))
+    assert_array_equal(again[1][1].toarray(), parts[1][1].toarray())
+
+
+def test_nothing_held_out_draws_nothing():
+    rng, Y = np.random.default_rng(0), sp.csr_matrix(np.eye(3))
+    ((inputs, targets),) = hold_out([1, 2, 3], Y, None, rng)
+    assert inputs == [1, 2, 3]
+    assert targets is Y
+    assert rng.integers(1 << 30) == np.random.default_rng(0).integers(1 << 30)
+
+
+def test_starts_of_labels():
+    Y = sp.csr_matrix([[1, 0, 0], [1, 1, 0.0]])
+    embeddings = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+    names = np.array([[0.0, 1.0], [3.0, 3.0], [0.6, 0.8]], dtype=np.float32)
+
+    def starts(**params):
+        return label_starts(Y, embeddings, np.random.default_rng(0), **params).numpy()
+
+    half = 0.5**0.5
+    assert_allclose(starts()[:2], [[half, half], [0, 1]], rtol=1e-6)
+    assert_allclose(np.linalg.norm(starts()[2]), 1, rtol=1e-6)
+    blend = [[5**-0.5, 2 * 5**-0.5], [0.6, 0.8], [0.6, 0.8]]
+    assert_allclose(starts(names=names), blend, rtol=1e-6)
+    expected = [[0, 1], [half, half], [0.6, 0.8]]
+    assert_allclose(starts(names=names, names_alone=True), expected, rtol=1e-6)
+
+
+def test_empty_name_is_drawn_and_not_written_back():
+    names = np.zeros((1, 2), dtype=np.float32)
+    rng = np.random.default_rng(0)
+    vectors = label_starts(sp.csr_matrix((1, 1)), np.zeros((1, 2)), rng, names, True)
+    assert_allclose(np.linalg.norm(vectors), 1, rtol=1e-6)
+    assert not names.any()  # they are the encoder's own
+
+
+def test_learning_rates_of_the_compact_backbone():
+    tower = TextTower(CompactBackbone(15, 16), 0, LabelHead(16, 2))
+    groups = layer_groups(tower, tower, 0.1, 0.5)
+    assert groups == [("upper.layers.0.*", {"lr": 0.1}), ("upper.embeddings.*", {"lr": 0.05})]
+    assert layer_groups(tower, tower, 0.1, 1.0) == []
+    assert layer_groups(None, FeatureTower(2, 2, 2), 0.1, 0.5) == []  # has no layers
+
+
+def test_loss_of_a_user_is_tried_at_the_shape_of_the_targets():
+    shapes = []
+
+    def loss(logits, Y):
+        shapes.append((tuple(logits.shape), tuple(Y.shape)))
+        torch.rand(1)
+        return logits.sum()
+
+    before = torch.get_rng_state()
+    assert label_loss(loss, sp.csr_matrix((9, 4)), "cpu") == ("label_loss", loss)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert shapes == [((2, 4), (2, 4))]
