@@ -9,6 +9,7 @@ _HOMES = {
     "RCPTEncoder": "encoders",
     "ClassCenterHead": "classifiers",
     "MetaLabelReranker": "classifiers",
+    "MultilabelThresholdTuner": "classifiers",
     "RetrievalRerankClassifier": "classifiers",
     "TfidfLinearClassifier": "baselines",
     "TextCNNClassifier": "baselines",

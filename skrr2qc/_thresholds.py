@@ -1,10 +1,163 @@
-"""Decision thresholds chosen on held-out scores."""
+"""Decision rules: which of the scored labels a text is given, chosen on held-out rows."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+
+from .metrics import top_k
+
+THRESHOLD_RULES = ("global", "per_label", "top_k", "cardinality")
+SHRINKAGE = 10.0  # positives at which a label's own threshold weighs as much as the common one
+_REACH = 20  # accepted entries for each positive; beyond, F1 is below 2 / 21
 
 
-def best_global_threshold(Y_true, scores):
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """A label is predicted where its score exceeds `threshold` and is among the `k` best.
+
+    Parameters
+    ----------
+    rule : str
+        What it was chosen by: one of `THRESHOLD_RULES`, or "fixed".
+    threshold : float or ndarray of shape (L,), float64
+        One for all labels or one for each. -inf where the rank alone decides.
+    k : int, default=None
+        Labels a text is given at most; None sets no limit.
+
+    Notes
+    -----
+    Holds nothing but a word and numbers: ``Decision(**vars(decision))`` is its copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Decision("fixed", 0.5).apply(np.array([[0.6, 0.4], [0.9, 0.7]]))
+    array([[1, 0],
+           [1, 1]], dtype=int8)
+    """
+
+    rule: str
+    threshold: float | NDArray[np.float64]
+    k: int | None = None
+
+    def apply(self, scores: ArrayLike) -> NDArray[np.int8]:
+        """Labels that scores of shape (n, L) stand for; ndarray (n, L), {0, 1}.
+
+        Equal scores are ranked as `skrr2qc.metrics.top_k` does. Rows may be empty.
+        """
+        scores = np.asarray(scores)
+        thresholds = np.atleast_1d(self.threshold)  # float64, so that float32 scores are not cut
+        if scores.ndim != 2 or thresholds.size not in (1, scores.shape[1]):
+            raise ValueError(
+                f"`scores` must have one column per threshold, got shape {scores.shape} for "
+                f"{thresholds.size} thresholds. Score all labels that the rule was chosen on."
+            )
+        predicted = scores > thresholds
+        if self.k is not None and self.k < scores.shape[1]:
+            best = top_k(scores, self.k)
+            rows = np.nonzero(best >= 0)[0]
+            among_best = np.zeros(scores.shape, dtype=bool)
+            among_best[rows, best[best >= 0]] = True
+            predicted &= among_best
+        return predicted.view(np.int8)
+
+    def __repr__(self) -> str:
+        if self.k is not None:
+            return f"Decision({self.rule!r}, k={self.k})"
+        thresholds = np.atleast_1d(self.threshold)
+        low, high = float(thresholds.min()), float(thresholds.max())
+        if np.ndim(self.threshold) == 0:
+            return f"Decision({self.rule!r}, threshold={low:.4g})"
+        return f"Decision({self.rule!r}, {thresholds.size} thresholds, {low:.4g} to {high:.4g})"
+
+
+def check_rule(rule: Any, name: str = "threshold") -> str | float:
+    """Return a decision rule, or say which there are.
+
+    Parameters
+    ----------
+    rule : str or float
+        One of `THRESHOLD_RULES`, or the threshold itself.
+    name : str, default="threshold"
+        How messages call the parameter.
+    """
+    if isinstance(rule, str) and rule in THRESHOLD_RULES:
+        return rule
+    is_number = isinstance(rule, Real) and not isinstance(rule, (bool, np.bool_))
+    if is_number and np.isfinite(float(rule)):
+        return float(rule)
+    raise ValueError(
+        f"`{name}` must be one of {', '.join(map(repr, THRESHOLD_RULES))} or a finite number, "
+        f"got {rule!r}. A number is the score above which every label is predicted."
+    )
+
+
+def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global") -> Decision:
+    """Choose how scores become labels, on rows that trained nothing.
+
+    Parameters
+    ----------
+    Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
+        Held-out targets.
+    scores : ndarray of shape (n, L)
+        Held-out scores; larger means more likely. -inf marks labels never to be predicted.
+    rule : {"global", "per_label", "top_k", "cardinality"} or float, default="global"
+        "global": one threshold, the best for micro-F1 (`best_global_threshold`).
+        "per_label": for macro-F1, one a label, the best for its F1 (SCut of [1]_), drawn to the
+        common one that is best for macro-F1 the more, the fewer positives it has
+        (`per_label_thresholds`, `best_macro_threshold`). "top_k": every text gets as many labels
+        as texts have on average, rounded, at least one (RCut). "cardinality": one threshold at
+        which as many labels are predicted as there are (`cardinality_threshold`; after PCut). A
+        float is the threshold itself.
+
+    Returns
+    -------
+    decision : Decision
+
+    Raises
+    ------
+    ValueError
+        If the rule is unknown, shapes differ, scores contain NaN, or there is nothing to choose
+        on: no row, or no positive.
+
+    References
+    ----------
+    .. [1] Y. Yang. A study of thresholding strategies for text categorization. SIGIR, 2001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Y, scores = np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.2], [0.6, 0.5]])
+    >>> choose_decision(Y, scores)
+    Decision('global', threshold=0.35)
+    >>> choose_decision(Y, scores, "top_k")
+    Decision('top_k', k=2)
+    """
+    rule = check_rule(rule, "rule")
+    if not isinstance(rule, str):
+        return Decision("fixed", rule)
+    Y, scores = _checked_pair(Y_true, scores)
+    if not Y.nnz:
+        raise ValueError(
+            f"A threshold cannot be chosen on {Y.shape[0]} held-out rows without any positive. "
+            "Hold out more rows, or give the threshold as a number."
+        )
+    if rule == "top_k":
+        k = int(np.floor(Y.nnz / Y.shape[0] + 0.5))
+        return Decision(rule, -np.inf, min(max(k, 1), Y.shape[1]))
+    if rule == "cardinality":
+        return Decision(rule, cardinality_threshold(Y, scores))
+    if rule == "global":
+        return Decision(rule, best_global_threshold(Y, scores))
+    return Decision(rule, per_label_thresholds(Y, scores, best_macro_threshold(Y, scores)))
+
+
+def best_global_threshold(Y_true: Any, scores: ArrayLike) -> float:
     """Threshold that maximises micro-averaged F1 when every label uses the same one.
 
     Parameters
@@ -33,18 +186,265 @@ def best_global_threshold(Y_true, scores):
     """
     Y_true = sp.csr_matrix(Y_true)
     scores = np.asarray(scores)
-    n_positive = Y_true.nnz
-    if n_positive == 0:
+    if Y_true.nnz == 0:
         return float(np.nextafter(scores.max(), np.inf)) if scores.size else 1.0
+    values, hits, _ = _largest_entries(Y_true, scores)
+    f1 = 2 * np.cumsum(hits) / (np.arange(1, hits.size + 1) + Y_true.nnz)
+    return _cut_of_largest(values, f1)
+
+
+def best_macro_threshold(Y_true: Any, scores: ArrayLike) -> float:
+    """Threshold that maximises macro-averaged F1 when every label uses the same one.
+
+    Parameters
+    ----------
+    Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
+        Held-out targets. Labels without a positive are left out of the average.
+    scores : ndarray of shape (n, L)
+        Held-out scores; larger means more likely.
+
+    Returns
+    -------
+    threshold : float
+        Midway between the last accepted and the first rejected score. Without any positive,
+        above every score.
+
+    Notes
+    -----
+    Every further entry changes the F1 of one label only, so the average along all cuts is a
+    running sum of changes. As for micro-F1, the ``20 * nnz + n`` largest entries are looked at.
+    Cost O(n L + nnz log nnz).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best_macro_threshold(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.3], [0.1, 0.7]]))
+    0.5
+    """
+    Y, scores = _checked_pair(Y_true, scores)
+    if not Y.nnz:
+        return best_global_threshold(Y, scores)
+    n_positive = np.bincount(Y.indices, minlength=Y.shape[1])
+    values, hits, labels = _largest_entries(Y, scores)
+    order = np.argsort(labels, kind="stable")  # within a label still by score
+    f1, starts, _ = _f1_along(labels[order], hits[order], n_positive)
+    changes = np.diff(f1, prepend=0.0)
+    changes[starts] = f1[starts]
+    gains = np.empty_like(changes)
+    gains[order] = changes
+    return _cut_of_largest(values, np.cumsum(gains))
+
+
+def per_label_thresholds(
+    Y_true: Any, scores: ArrayLike, global_threshold: float, shrinkage: float = SHRINKAGE
+) -> NDArray[np.float64]:
+    """One threshold a label, the best for its F1, drawn to a common one where it is rare.
+
+    Parameters
+    ----------
+    Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
+        Held-out targets.
+    scores : ndarray of shape (n, L)
+        Held-out scores; larger means more likely. All within [0, 1] they are taken for
+        probabilities and averaged as log-odds, otherwise as they are.
+    global_threshold : float
+        The common threshold. Labels without a positive get it, as do those whose F1 stays below
+        2 / 21 wherever the cut: their scores carry no evidence on where to put it.
+    shrinkage : float, default=10.0
+        Number of positives at which the two thresholds weigh the same; 0 takes each label's own.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (L,), float64
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, scores contain NaN, or `shrinkage` is negative.
+
+    Notes
+    -----
+    A cut found among m positives lies between two of them, so the variance of its error falls as
+    ``s2 / m``; best cuts of labels differ from the common one with a variance ``t2``. The mean
+    squared error is then least with the weight ``m / (m + s2 / t2)`` on the label's own cut:
+    `shrinkage` is that ratio. Without it the F1 of rare labels is tuned to chance: a label with
+    one positive gets its cut from one score (see [1]_ on what that costs, [2]_ on a remedy that
+    knows only two states). On training rows of seven sets, scored by a linear model, macro-F1
+    was flat between 3 and 20, and highest at 10.
+
+    A cut is best only right below a positive, and, with more than ``20 m`` entries accepted, F1
+    is below 2 / 21. Only the entries above both bounds are sorted, all labels at once: cost
+    O(n L + nnz log nnz).
+
+    References
+    ----------
+    .. [1] Z. C. Lipton, C. Elkan, B. Naryanaswamy. Optimal thresholding of classifiers to
+       maximize F1 measure. ECML PKDD, 2014.
+    .. [2] R.-E. Fan, C.-J. Lin. A study on threshold selection for multi-label classification.
+       National Taiwan University, 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Y = np.array([[1, 0], [1, 0], [0, 0]])
+    >>> scores = np.array([[0.4, 0.3], [0.2, 0.1], [0.1, 0.2]])
+    >>> per_label_thresholds(Y, scores, 0.5, shrinkage=0).round(2).tolist()
+    [0.15, 0.5]
+    """
+    if not isinstance(shrinkage, Real) or not shrinkage >= 0:
+        raise ValueError(f"`shrinkage` must be a number >= 0, got {shrinkage!r}. 0 is none.")
+    Y, scores = _checked_pair(Y_true, scores)
+    thresholds = np.full(Y.shape[1], float(global_threshold))
+    if not Y.nnz:
+        return thresholds
+    labels, own = _own_thresholds(Y, scores)
+    if shrinkage:
+        n_positive = np.bincount(Y.indices, minlength=Y.shape[1])[labels]
+        weight = n_positive / (n_positive + shrinkage)
+        is_finite = np.isfinite(scores)
+        lowest = scores.min(initial=0.0, where=is_finite)
+        if lowest >= 0 and scores.max(initial=0.0, where=is_finite) <= 1:
+            inner = [np.clip(t, 1e-30, 1 - 1e-15) for t in (own, global_threshold)]
+            own = expit(weight * logit(inner[0]) + (1 - weight) * logit(inner[1]))
+        else:
+            own = weight * own + (1 - weight) * global_threshold
+    thresholds[labels] = own
+    return thresholds
+
+
+def cardinality_threshold(Y_true: Any, scores: ArrayLike) -> float:
+    """Threshold at which as many labels are predicted as there are true ones.
+
+    Parameters
+    ----------
+    Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
+        Held-out targets.
+    scores : ndarray of shape (n, L)
+        Held-out scores; larger means more likely.
+
+    Returns
+    -------
+    threshold : float
+        Where equal scores leave no such cut, the one that comes nearest. Cost O(n L).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cardinality_threshold(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.6, 0.5]]))
+    0.55
+    """
+    Y, scores = _checked_pair(Y_true, scores)
+    if not Y.nnz:
+        return best_global_threshold(Y, scores)
     flat = scores.ravel()
-    n_kept = min(flat.size, 20 * n_positive + scores.shape[0])
+    last = np.partition(flat, flat.size - Y.nnz)[flat.size - Y.nnz]
+    is_above, is_below = flat > last, flat < last
+    n_above, n_with_ties = is_above.sum(), flat.size - is_below.sum()
+    if n_with_ties - Y.nnz <= Y.nnz - n_above:
+        below = flat[is_below]
+        return float(_between(last, below.max() if below.size else -np.inf))
+    return float(_between(flat[is_above].min(initial=np.inf), last))
+
+
+def _checked_pair(Y_true: Any, scores: ArrayLike) -> tuple[sp.csr_matrix, NDArray]:
+    """CSR targets without explicit zeros, and scores of the same shape."""
+    Y, scores = sp.csr_matrix(Y_true), np.asarray(scores)
+    if Y.shape != scores.shape:
+        raise ValueError(
+            f"`Y_true` and `scores` must have the same shape (n, L), got {Y.shape} and "
+            f"{scores.shape}. Score the rows that the targets belong to."
+        )
+    if scores.size and np.isnan(scores.min()):
+        raise ValueError(
+            f"`scores` must not contain NaN, got {int(np.isnan(scores).sum())} of {scores.size} "
+            "values. Look for a diverged model."
+        )
+    if Y.nnz and not Y.data.all():
+        Y = Y.copy()
+        Y.eliminate_zeros()
+    return Y, scores
+
+
+def _own_thresholds(Y: sp.csr_matrix, scores: NDArray) -> tuple[NDArray, NDArray]:
+    """Labels whose best F1 is at least 2 / 21, and the threshold midway below their best cut."""
+    n_positive = np.bincount(Y.indices, minlength=Y.shape[1])
+    floors = _floors(Y, scores, n_positive)
+    rows, labels = np.nonzero(scores >= floors)
+    values = scores[rows, labels]
+    order = np.lexsort((-values, labels))
+    rows, labels, values = rows[order], labels[order], values[order]
+    f1, starts, sizes = _f1_along(labels, np.asarray(Y[rows, labels]).ravel(), n_positive)
+    is_last = np.append(labels[1:] != labels[:-1], True)
+    f1[~is_last & np.append(values[1:] == values[:-1], False)] = -1.0  # within equal scores
+    highest = np.maximum.reduceat(f1, starts)
+    position = np.where(f1 == np.repeat(highest, sizes), np.arange(len(f1)), len(f1))
+    best = np.minimum.reduceat(position, starts)[highest >= 2 / (1 + _REACH)]
+    rejected = values[np.minimum(best + 1, len(values) - 1)]
+    ends = labels[best[is_last[best]]]  # of these, what comes next is below the floor
+    below = np.max(scores[:, ends], axis=0, initial=-np.inf, where=scores[:, ends] < floors[ends])
+    rejected[is_last[best]] = below
+    return labels[best], _between(values[best], rejected)
+
+
+def _f1_along(
+    labels: NDArray, hits: NDArray, n_positive: NDArray
+) -> tuple[NDArray[np.float64], NDArray, NDArray]:
+    """F1 of each entry's label once it is accepted; where labels start; how long they are.
+
+    Entries are grouped by label, within it by falling score.
+    """
+    starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+    sizes = np.diff(np.append(starts, len(labels)))
+    n_hits = np.cumsum(hits, dtype=np.int64)
+    n_hits -= np.repeat(np.append(0, n_hits[starts[1:] - 1]), sizes)
+    n_accepted = np.arange(1, len(labels) + 1) - np.repeat(starts, sizes)
+    return 2 * n_hits / (n_accepted + n_positive[labels]), starts, sizes
+
+
+def _largest_entries(Y: sp.csr_matrix, scores: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """The ``20 * nnz + n`` largest scores in falling order, whether they are true, their labels."""
+    flat = scores.ravel()
+    n_kept = min(flat.size, _REACH * Y.nnz + scores.shape[0])
     kept = np.argpartition(-flat, n_kept - 1)[:n_kept]
     kept = kept[np.argsort(-flat[kept], kind="stable")]
-    rows, columns = np.divmod(kept, scores.shape[1])
-    hits = np.cumsum(np.asarray(Y_true[rows, columns]).ravel())
-    f1 = 2 * hits / (np.arange(1, n_kept + 1) + n_positive)
-    ordered = flat[kept]
-    is_cut = np.append(ordered[1:] < ordered[:-1], True)  # never inside a run of equal scores
-    best = int(np.argmax(np.where(is_cut, f1, -1.0)))
-    below = ordered[best + 1] if best + 1 < n_kept else ordered[best] - 1e-6
-    return float(0.5 * (np.float64(ordered[best]) + np.float64(below)))
+    rows, labels = np.divmod(kept, scores.shape[1])
+    return flat[kept], np.asarray(Y[rows, labels]).ravel(), labels
+
+
+def _cut_of_largest(values: NDArray, quality: NDArray) -> float:
+    """Threshold right after the falling `values` where quality is highest."""
+    is_cut = np.append(values[1:] < values[:-1], True)  # never inside a run of equal scores
+    best = int(np.argmax(np.where(is_cut, quality, -1.0)))
+    below = values[best + 1] if best + 1 < values.size else -np.inf
+    return float(_between(values[best], below))
+
+
+def _floors(Y: sp.csr_matrix, scores: NDArray, n_positive: NDArray) -> NDArray[np.float64]:
+    """Score of each label below which no entry can belong to its best cut; inf without positives.
+
+    The larger of its lowest positive and of a score reached by about 20 entries a positive.
+    """
+    n_rows, n_labels = scores.shape
+    floors = np.full(n_labels, np.inf)
+    rows = np.repeat(np.arange(n_rows), np.diff(Y.indptr))
+    np.minimum.at(floors, Y.indices, scores[rows, Y.indices])
+    # Labels with about as many positives are cut at the same rank: a few partitions for all.
+    sizes = np.where(n_positive > 0, np.ceil(np.log2(np.maximum(n_positive, 1))), -1)
+    for size in np.unique(sizes[sizes >= 0]):
+        labels = np.flatnonzero(sizes == size)
+        position = n_rows - _REACH * 2 ** int(size)
+        if position > 0:
+            reached = np.partition(scores[:, labels], position, axis=0)[position]
+            floors[labels] = np.maximum(floors[labels], reached)
+    return floors
+
+
+def _between(accepted: ArrayLike, rejected: ArrayLike) -> NDArray[np.float64]:
+    """Midway, in the precision of the scores: never rounded up to what is to be accepted."""
+    accepted, rejected = np.asarray(accepted), np.asarray(rejected)
+    with np.errstate(invalid="ignore"):  # between infinities
+        middle = 0.5 * (accepted.astype(np.float64) + rejected.astype(np.float64))
+    middle = middle.astype(np.result_type(accepted, rejected))
+    below = np.where(rejected == -np.inf, np.nextafter(accepted, -np.inf), rejected)
+    is_between = np.isfinite(middle) & (middle < accepted)
+    return np.where(is_between, middle, below).astype(np.float64)

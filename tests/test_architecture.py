@@ -60,7 +60,7 @@ RULES = {
     "modules": Rule("torch", lazy="transformers"),
     "text": Rule("torch tokenizers"),
     "_validation": Rule("scipy sklearn"),  # CSR targets
-    "_thresholds": Rule("scipy"),
+    "_thresholds": Rule("scipy", internal="metrics"),  # labels are ranked in one place
     "_state": Rule("torch"),
     "_training": Rule("torch skorch sklearn tqdm", internal="_resume"),  # random states, the bar
     "_resume": Rule("torch skorch"),

@@ -21,6 +21,7 @@ from skrr2qc import (
     ClassCenterHead,
     LabelSpace,
     MetaLabelReranker,
+    MultilabelThresholdTuner,
     RCPTEncoder,
     RetrievalRerankClassifier,
     TextCNNClassifier,
@@ -72,6 +73,9 @@ ESTIMATORS = {
     ),
     "composite on a vectorizer": lambda: small_composite(TfidfVectorizer(), refit=False),
     "linear": lambda: TfidfLinearClassifier(C=1.0),
+    "thresholds": lambda: MultilabelThresholdTuner(
+        TfidfLinearClassifier(C=1.0), threshold="per_label"
+    ),
     "convolutional": lambda: TextCNNClassifier(
         n_filters=4, embedding_size=8, n_epochs=1, vocab_size=300
     ),

@@ -3,10 +3,12 @@
 from ._class_center import ClassCenterHead
 from ._reranker import MetaLabelReranker, rerank_scores
 from ._retrieval_rerank import RetrievalRerankClassifier
+from ._threshold_tuner import MultilabelThresholdTuner
 
 __all__ = [
     "ClassCenterHead",
     "MetaLabelReranker",
+    "MultilabelThresholdTuner",
     "RetrievalRerankClassifier",
     "rerank_scores",
 ]

@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ._inputs import Matrix, warn_undefined
+from ._inputs import Matrix, check_k, warn_undefined
 from ._ranking import checked_pair, contains
-from ._topk import row_blocks
+from ._topk import ranked_labels, row_blocks
+
+NO_ENTRIES = "there are no entries"
 
 
-def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15) -> float:
-    """Expected calibration error of all n L label scores, read as probabilities.
+def expected_calibration_error(
+    Y_true: Matrix, scores: Matrix, n_bins: int = 15, *, k: int | None = None
+) -> float:
+    """Expected calibration error of label scores that are read as probabilities.
 
     Entries are sorted into equal bins of [0, 1]; the error is the mean over entries of the
     distance between the mean score and the share of true labels of their bin (Eq. 5 of [1]_).
@@ -25,6 +29,9 @@ def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15)
         In CSR, entries that are not stored count as probability 0.
     n_bins : int, default=15
         Number of bins, at least 1. A bin includes its lower edge; the last one includes 1.
+    k : int, default=None
+        Only the `k` best labels of each row count, chosen as by `top_k`: in CSR, of those that
+        are stored. None: all n L entries.
 
     Returns
     -------
@@ -35,12 +42,12 @@ def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15)
     ------
     ValueError, TypeError
         If shapes differ, `Y_true` holds other values than 0 and 1, `scores` leave [0, 1] or
-        contain NaN, or `n_bins` is not a positive integer.
+        contain NaN, `n_bins` is not a positive integer, or `k` is out of range.
 
     Notes
     -----
-    With many labels almost all entries are true negatives near 0, which make the error small.
-    Compare models on the same labels only.
+    With many labels almost all entries are true negatives near 0, which make the error small:
+    compare models on the same labels only, and look at the labels that anyone looks at with `k`.
 
     References
     ----------
@@ -52,6 +59,8 @@ def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15)
     >>> from skrr2qc.metrics import expected_calibration_error
     >>> round(expected_calibration_error([[1, 0], [0, 0]], [[0.5, 0.1], [0.5, 0.1]]), 3)
     0.05
+    >>> round(expected_calibration_error([[1, 0], [0, 0]], [[0.9, 0.1], [0.9, 0.1]], k=1), 3)
+    0.4
     """
     if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
         raise ValueError(f"`n_bins` must be an integer >= 1, got {n_bins!r}.")
@@ -62,9 +71,11 @@ def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15)
             f"`scores` must be probabilities in [0, 1], got values between {values.min()} and "
             f"{values.max()}. Apply a sigmoid to logits first."
         )
+    if k is not None:
+        return _error_of_best(Y, scores, check_k(k, Y.shape[1]), int(n_bins))
     n_entries = Y.shape[0] * Y.shape[1]
     if n_entries == 0:
-        return warn_undefined("expected_calibration_error", "there are no entries")
+        return warn_undefined("expected_calibration_error", NO_ENTRIES)
     if sparse.issparse(scores):
         rows = np.repeat(np.arange(Y.shape[0]), np.diff(scores.indptr))
         confidence, n_true = _bin_sums(scores.data, contains(Y, rows, scores.indices), int(n_bins))
@@ -75,6 +86,18 @@ def expected_calibration_error(Y_true: Matrix, scores: Matrix, n_bins: int = 15)
             sums = _bin_sums(scores[part].ravel(), Y[part].toarray().ravel(), int(n_bins))
             confidence, n_true = confidence + sums[0], n_true + sums[1]
     return float(np.sum(np.abs(confidence - n_true)) / n_entries)
+
+
+def _error_of_best(Y: sparse.csr_array, scores: Matrix, k: int, n_bins: int) -> float:
+    """Error of the `k` best labels of each row; CSR rows may hold fewer."""
+    labels = ranked_labels(scores, k)
+    rows, ranks = np.nonzero(labels >= 0)
+    if rows.size == 0:
+        return warn_undefined("expected_calibration_error", NO_ENTRIES, stacklevel=4)
+    columns = labels[rows, ranks]
+    values = np.asarray(scores[rows, columns]).ravel()
+    confidence, n_true = _bin_sums(values, contains(Y, rows, columns), n_bins)
+    return float(np.sum(np.abs(confidence - n_true)) / rows.size)
 
 
 def _bin_sums(scores: NDArray, truth: NDArray, n_bins: int) -> tuple[NDArray, NDArray]:

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from skrr2qc.metrics import _topk, expected_calibration_error
+from skrr2qc.metrics import _topk, expected_calibration_error, top_k
 
 
 def loop_error(Y, scores, n_bins):
@@ -50,9 +50,43 @@ def test_calibrated_scores_have_a_small_error():
     assert expected_calibration_error(Y, scores**3) > 0.2
 
 
+@pytest.mark.parametrize("k", [1, 3, 9])
+@pytest.mark.parametrize("seed", range(3))
+def test_best_labels_alone(make_case, seed, k):
+    Y, scores, partial = make_case(seed)
+    scores = scores + 0.5 / scores.size  # no zero, so that CSR stores all
+    partial.data += 0.5 / scores.size
+    best = top_k(scores, k)
+    expected = loop_error(*(np.take_along_axis(a, best, axis=1) for a in (Y, scores)), 5)
+    assert_allclose(expected_calibration_error(Y, scores, 5, k=k), expected, rtol=1e-12)
+    value = expected_calibration_error(sparse.csr_array(Y), sparse.csr_array(scores), 5, k=k)
+    assert_allclose(value, expected, rtol=1e-12)
+    rows, ranks = np.nonzero(top_k(partial, k) >= 0)  # of CSR only what is stored
+    columns = top_k(partial, k)[rows, ranks]
+    expected = loop_error(Y[rows, columns][None], scores[rows, columns][None], 5)
+    assert_allclose(expected_calibration_error(Y, partial, 5, k=k), expected, rtol=1e-12)
+
+
+def test_true_negatives_do_not_hide_the_error_of_the_best():
+    Y, scores = np.zeros((10, 100), dtype=int), np.zeros((10, 100))
+    scores[:, 0] = 0.8
+    assert expected_calibration_error(Y, scores) == pytest.approx(0.008)
+    assert expected_calibration_error(Y, scores, k=1) == pytest.approx(0.8)
+
+
+def test_invalid_k():
+    with pytest.raises(ValueError, match=r"`k` must lie between 1 and the number of labels \(1\)"):
+        expected_calibration_error([[1]], [[0.5]], k=2)
+    with pytest.raises(TypeError, match="`k` must be an integer"):
+        expected_calibration_error([[1]], [[0.5]], k=0.5)
+
+
 def test_undefined_without_entries():
     with pytest.warns(RuntimeWarning, match="expected_calibration_error is undefined"):
         assert np.isnan(expected_calibration_error(np.empty((0, 2)), np.empty((0, 2))))
+    with pytest.warns(RuntimeWarning, match="there are no entries") as caught:
+        assert np.isnan(expected_calibration_error([[1]], sparse.csr_array((1, 1)), k=1))
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("n_bins", [0, 1.5, True, None])
