@@ -195,8 +195,11 @@ def _rows(part, rows):
 
 def _fitted(estimator):
     """What fitting chose, for those who read the records."""
-    names = ("threshold_", "lexical_weight_", "n_validation_", "C_")
+    names = ("n_validation_", "C_")
     found = {name: _number(getattr(estimator, name)) for name in names if hasattr(estimator, name)}
+    if hasattr(estimator, "threshold_"):
+        found["threshold_"] = _number(np.median(estimator.threshold_))
+    found |= {f"weight_{n}": w for n, w in getattr(estimator, "channel_weights_", {}).items()}
     history = getattr(getattr(estimator, "head_", estimator), "history_", None)
     if history:
         found["n_epochs"] = len(history)

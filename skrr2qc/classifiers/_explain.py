@@ -72,6 +72,7 @@ def explain_texts(classifier, X, k):
     reranker = classifier.reranker_
     meta = None if reranker is None else reranker.meta_scores(X)
     scores = retrieval if meta is None else reranker.combine(retrieval, meta)
+    scores = classifier.calibration_(scores)
     ranks = np.argsort(np.argsort(-retrieval, axis=1, kind="stable"), axis=1) + 1
     embed = getattr(classifier.head_, "embed", classifier.encoder_.transform)
     near = _Nearest(embed, classifier.train_texts_, classifier.train_labels_)

@@ -11,25 +11,26 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._memory import fit_cached
-from .._thresholds import best_global_threshold
+from .._thresholds import best_global_threshold, check_rule, choose_decision
 from .._training import resolve_device
 from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
 from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
-from ..metrics import top_k
 from ..model_selection import train_holdout_split
+from ._blend import ChannelBlend, choose_blend, logits_of
+from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
 from ._explain import explain_texts
-from ._lexical import LexicalBlend, choose_blend, logits_of
+from ._label_texts import LabelTextSimilarity, add_label_texts
 from ._parts import inherit, targets_for, with_encoder
 from ._reranker import MetaLabelReranker
+from ._sparse_scores import score_blocks, topk_arrays, topk_csr
 from ._steps import EncodeStep, RerankStep, ScoreStep
 
-_BLOCK = 2048  # texts scored at once by predict and predict_topk
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
 
-_Parts = namedtuple("_Parts", "head lexical reranker")
+_Parts = namedtuple("_Parts", "channels reranker")
 
 
 class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
@@ -49,10 +50,20 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         Names, hierarchy and meta-labels of the columns. None: columns 0..L-1, or the names met
         in `Y` where it holds label sets.
     lexical : estimator, "tfidf" or None, default="tfidf"
-        Classifier of texts whose logits are added to the head's, with the weight that ranks
-        held-out rows best (which may be 0). "tfidf": ``TfidfLinearClassifier(C=1.0)``.
+        Classifier of texts whose logits are added to the head's, with a weight that ranks
+        held-out rows well (which may be 0). "tfidf": a ``TfidfLinearClassifier``.
+    label_texts : bool, default=True
+        Whether what a label is called counts, where that is known: its text is one more training
+        text of it, and the likeness of the two (the cosine of their TF-IDF vectors) one more
+        channel of retrieval, weighed like the others. Labels without a training text can then
+        be proposed.
+    threshold : {"per_label", "global", "cardinality", "top_k"}, default="per_label"
+        How `predict` decides, chosen on held-out rows: above one score for all labels that is
+        the best for micro-F1; above one a label, drawn to a common one where its examples are
+        few, the best for macro-F1; above one score that predicts as many labels as there are;
+        or the best labels of every text, as many as a text has on average.
     validation_fraction : float, default=0.1
-        Share of the rows, in (0, 0.5], held out to choose the lexical weight and the threshold.
+        Share of the rows, in (0, 0.5], held out to weigh the channels and choose the threshold.
     refit : bool, default=True
         Whether all rows, the held-out ones included, train the final parts. Costs a second
         training; without it the parts trained on the rest are kept.
@@ -70,11 +81,16 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
     ----------
     encoder_, head_, lexical_, reranker_ : fitted parts; the last two may be None
     unseen_ : ndarray of int
-        Labels without a training text; they rank last.
-    lexical_weight_ : float in [0, 1]
-        Share of the lexical logits in the retrieval score.
-    threshold_ : float
-        Score above which `predict` reports a label: the best for micro-F1 on held-out rows.
+        Labels without a training text. They rank last unless `label_texts` tells of them.
+    channel_weights_ : dict
+        Shares of "head", "lexical" and "label_texts" in the retrieval score; they sum to 1, and
+        a channel that does not help has none.
+    threshold_ : float or ndarray of shape (L,)
+        Score above which `predict` reports a label.
+    decision_ : Decision
+        What `predict` applies to scores.
+    calibration_ : CalibrationCurve
+        Rising curve that made scores probabilities on held-out rows.
     labels_ : LabelSpace or None
     pipeline_ : Pipeline
         Fitted steps `encoder`, `head`, `reranker` with the scores of this classifier.
@@ -109,6 +125,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         labels=None,
         *,
         lexical="tfidf",
+        label_texts=True,
+        threshold="per_label",
         validation_fraction=0.1,
         refit=True,
         memory=None,
@@ -120,6 +138,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.head = head
         self.reranker = reranker
         self.lexical = lexical
+        self.label_texts = label_texts
+        self.threshold = threshold
         self.labels = labels
         self.validation_fraction = validation_fraction
         self.refit = refit
@@ -148,6 +168,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             If texts, targets, labels or parameters are not as described; before any work starts.
         """
         check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
+        check_rule(self.threshold)
         resolve_device(self.device)
         self._check_parts()
         X, Y = self._check_data(X, Y)
@@ -159,29 +180,32 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         if self.refit and self.n_validation_:
             with warnings.catch_warnings():  # said once already
                 warnings.filterwarnings("ignore", message="There is no map from labels")
-                parts = self._fit_parts(X, Y, with_lexical=self.lexical_weight_ > 0)
+                parts = self._fit_parts(X, Y, self._blend(parts.channels).names)
         self._keep(parts, X, Y)
         return self
 
-    def predict_proba(self, X):
-        """Scores of all labels, after reranking.
+    def predict_proba(self, X, top_k=None):
+        """Scores of all labels, after reranking and calibration.
 
         Parameters
         ----------
         X : sequence of n str
+        top_k : int, default=None
+            Keep only so many of the best scores of each text; memory grows with n * top_k.
 
         Returns
         -------
-        scores : ndarray of shape (n, L), float32
-            In [0, 1]. Calibrated on held-out rows where nothing was reranked; a reranked score
-            is a product, which orders labels and is smaller than a probability.
+        scores : ndarray of shape (n, L), float32, or csr_matrix if `top_k`
+            In [0, 1]; calibrated on held-out rows.
         """
         check_is_fitted(self)
         X = check_texts(X)
-        return self._rerank(self.retriever_.predict_proba(X), X)
+        if top_k is None:
+            return self._scores(X)
+        return topk_csr(lambda rows: self._scores(X[rows]), len(X), len(self.classes_), top_k)
 
     def predict(self, X):
-        """Labels whose score exceeds `threshold_`.
+        """Labels that the rule of `threshold` accepts.
 
         Returns
         -------
@@ -189,10 +213,10 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_texts(X)
-        predicted = np.zeros((len(X), len(self.classes_)), dtype=np.int8)
-        for start in range(0, len(X), _BLOCK):
-            block = X[start : start + _BLOCK]
-            predicted[start : start + len(block)] = self.predict_proba(block) > self.threshold_
+        n_labels = len(self.classes_)
+        predicted = np.zeros((len(X), n_labels), dtype=np.int8)
+        for rows, scores in score_blocks(lambda rows: self._scores(X[rows]), len(X), n_labels):
+            predicted[rows] = self.decision_.apply(scores)
         return predicted
 
     def predict_topk(self, X, k=5):
@@ -212,14 +236,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_texts(X)
-        check_number(k, "k", minimum=1, maximum=len(self.classes_), integer=True)
-        columns = np.empty((len(X), k), dtype=np.int64)
-        best = np.empty((len(X), k), dtype=np.float32)
-        for start in range(0, len(X), _BLOCK):
-            scores = self.predict_proba(X[start : start + _BLOCK])
-            rows = slice(start, start + len(scores))
-            columns[rows] = top_k(scores, k)
-            best[rows] = np.take_along_axis(scores, columns[rows], axis=1)
+        n_labels = len(self.classes_)
+        columns, best = topk_arrays(lambda rows: self._scores(X[rows]), len(X), n_labels, k)
         if self.labels_ is None:
             return columns, best
         return np.array(self.labels_.names, dtype=object)[columns], best
@@ -261,6 +279,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             ("lexical", "predict_proba"),
             ("reranker", "rerank"),
         ]
+        if not isinstance(self.label_texts, (bool, np.bool_)):
+            raise TypeError(f"`label_texts` must be True or False, got {self.label_texts!r}.")
         words = {"lexical": "tfidf", "reranker": "passthrough"}
         for name, method in needs:
             part = getattr(self, name)
@@ -294,9 +314,10 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = len(self.unseen_)
         if n_empty or n_unseen:
+            fate = "are known by their own text alone" if self._reads_labels() else "will rank last"
             warnings.warn(
                 f"{n_empty} of {Y.shape[0]} texts have no label and count as negatives of all; "
-                f"{n_unseen} of {Y.shape[1]} labels have no training text and will rank last.",
+                f"{n_unseen} of {Y.shape[1]} labels have no training text and {fate}.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -319,8 +340,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         if len(held_out) < _FEWEST_HELD_OUT or not Y[held_out].nnz:
             warnings.warn(
                 f"Only {len(held_out)} rows could be held out, too few to choose on: the "
-                "threshold is chosen on the training rows, where scores are too high, and no "
-                "lexical evidence is used. Give more rows, or a larger `validation_fraction`.",
+                "threshold is chosen on the training rows, where scores are too high, and labels "
+                "are scored by the head alone. Give more rows, or a larger `validation_fraction`.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -346,22 +367,29 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             Y.eliminate_zeros()
         return fit_cached(self.memory, encoder, X, Y, unlabeled=unlabeled)
 
-    def _fit_parts(self, X, Y, with_lexical=True):
+    def _fit_parts(self, X, Y, wanted=("lexical", "label_texts")):
+        """Channels of retrieval and the reranker; the head is trained whether wanted or not."""
         frozen = FrozenEstimator(self.encoder_)
         head = ClassCenterHead() if self.head is None else self.head
-        head = self._fit_part(head, 1, X, Y, frozen)
-        lexical = None
-        if self.lexical is not None and self.n_validation_ and with_lexical:
-            lexical = (
-                TfidfLinearClassifier(C=1.0) if isinstance(self.lexical, str) else self.lexical
-            )
+        reads_labels = self._reads_labels()
+        texts, targets = add_label_texts(X, Y, self.labels_) if reads_labels else (X, Y)
+        channels = {"head": self._fit_part(head, 1, texts, targets, frozen)}
+        if self.lexical is not None and self.n_validation_ and "lexical" in wanted:
+            lexical = _default_lexical() if isinstance(self.lexical, str) else self.lexical
             lexical = inherit(lexical, self, 2)
-            lexical = fit_cached(self.memory, lexical, X, targets_for(lexical, Y))
+            channels["lexical"] = fit_cached(
+                self.memory, lexical, texts, targets_for(lexical, targets)
+            )
+        if reads_labels and "label_texts" in wanted:
+            lexical = channels.get("lexical")
+            is_own = isinstance(lexical, TfidfLinearClassifier)
+            vectorizer = lexical.vectorizer_ if is_own else None
+            channels["label_texts"] = LabelTextSimilarity(self.labels_, vectorizer).fit(X)
         reranker = None
         if self._reranks():
             reranker = MetaLabelReranker() if self.reranker is None else self.reranker
             reranker = self._fit_part(reranker, 3, X, Y, frozen)
-        return _Parts(head, lexical, reranker)
+        return _Parts(channels, reranker)
 
     def _fit_part(self, part, seed_offset, X, Y, frozen):
         part = inherit(part, self, seed_offset)
@@ -380,39 +408,53 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         return has_map or self.reranker is not None
 
     def _choose(self, parts, X, Y):
-        """Set lexical weight, calibration and threshold from held-out rows."""
-        head = logits_of(parts.head, X)
-        lexical = None if parts.lexical is None else logits_of(parts.lexical, X)
+        """Weigh the channels, and set the threshold, on held-out rows."""
+        logits = {name: logits_of(channel, X) for name, channel in parts.channels.items()}
         seen = np.setdiff1d(self.classes_, self.unseen_)
-        self.lexical_weight_, self.curves_ = choose_blend(
-            Y[:, seen], head[:, seen], None if lexical is None else lexical[:, seen]
-        )
-        scores = self._blend(None, None).blend(head, lexical)
+        known = {name: z[:, seen] for name, z in logits.items()}
+        self.blend_ = choose_blend(Y[:, seen], known, None if self.n_validation_ else "head")
+        self.channel_weights_ = self.blend_["weights"]
+        scores = self._blend(parts.channels).blend(logits)
         if parts.reranker is not None:
             scores = parts.reranker.rerank(scores, X)
-        self.threshold_ = best_global_threshold(Y, scores)
+            self._raw_threshold = best_global_threshold(Y, scores)
+        self.calibration_ = fit_calibration(Y, scores)
+        self.decision_ = choose_decision(Y, self.calibration_(scores), self.threshold)
+        self.threshold_ = self.decision_.threshold
 
     def _keep(self, parts, X, Y):
-        self.head_, self.lexical_, self.reranker_ = parts
-        if not self.lexical_weight_:
-            self.lexical_ = None
-        self.retriever_ = self._blend(self.head_, self.lexical_)
+        self.head_, self.reranker_ = parts.channels["head"], parts.reranker
+        self.retriever_ = self._blend(parts.channels)
+        self.lexical_ = self.retriever_.channels.get("lexical")
         if self.reranker_ is not None:
-            self.reranker_.attach_retriever(FrozenEstimator(self.retriever_), self.threshold_)
+            retriever = FrozenEstimator(self.retriever_)
+            self.reranker_.attach_retriever(retriever, self._raw_threshold)
         self.train_texts_, self.train_labels_ = X, Y
-        self.pipeline_ = Pipeline(
-            [
-                ("encoder", EncodeStep(self.encoder_, self.retriever_, self.reranker_)),
-                ("head", ScoreStep(self.retriever_)),
-                ("reranker", RerankStep(self.reranker_, len(self.classes_), self.threshold_)),
-            ]
-        )
+        n_labels = len(self.classes_)
+        steps = [
+            ("encoder", EncodeStep(self.encoder_, self.retriever_, self.reranker_)),
+            ("head", ScoreStep(self.retriever_)),
+            ("reranker", RerankStep(self.reranker_, n_labels, self.calibration_, self.decision_)),
+        ]
+        self.pipeline_ = Pipeline(steps)
 
-    def _blend(self, head, lexical):
-        return LexicalBlend(head, lexical, self.lexical_weight_, self.curves_, self.unseen_)
+    def _blend(self, channels):
+        blend = ChannelBlend(channels, **self.blend_, unseen=self.unseen_)
+        return blend.set_params(channels={name: channels[name] for name in blend.names})
 
-    def _rerank(self, scores, X):
-        return scores if self.reranker_ is None else self.reranker_.rerank(scores, X)
+    def _reads_labels(self):
+        return self.label_texts and self.labels_ is not None
+
+    def _scores(self, X):
+        scores = self.retriever_.predict_proba(X)
+        if self.reranker_ is not None:
+            scores = self.reranker_.rerank(scores, X)
+        return self.calibration_(scores)
+
+
+def _default_lexical():
+    """Nothing is held out inside it: the rows that weigh the channels calibrate their sum too."""
+    return TfidfLinearClassifier(C=1.0, validation_fraction=0, n_negatives=2000)
 
 
 def _offers(part, method):

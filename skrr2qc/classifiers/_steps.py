@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from .._training import sigmoid
-from ._lexical import logits_of
+from ._blend import logits_of
 from ._parts import label_probabilities
 
 
@@ -25,7 +25,7 @@ class EncodeStep(TransformerMixin, _FittedStep):
     Parameters
     ----------
     encoder : fitted encoder
-    retriever : LexicalBlend
+    retriever : ChannelBlend
     reranker : fitted MetaLabelReranker, or None
     """
 
@@ -35,17 +35,14 @@ class EncodeStep(TransformerMixin, _FittedStep):
         self.reranker = reranker
 
     def transform(self, X):
-        """Vectors of the label tower, lexical logits if they count, vectors of the meta tower.
+        """Vectors of the label tower, logits of other channels, vectors of the meta tower.
 
         Returns
         -------
         features : ndarray of shape (n, d), or CSR where the encoder gives CSR to other heads
         """
-        blocks = []
-        if self.retriever.weight < 1:
-            blocks.append(_embed(self.retriever.head, X, logits_of))
-        if self.retriever.weight > 0:
-            blocks.append(logits_of(self.retriever.lexical, X))
+        channels = self.retriever.channels
+        blocks = [_embed(channels[name], X, logits_of) for name in self.retriever.names]
         if self.reranker is not None and self.reranker.classifier_ is not None:
             blocks.append(_embed(self.reranker.classifier_, X, label_probabilities))
         if any(sp.issparse(block) for block in blocks):
@@ -58,7 +55,7 @@ class ScoreStep(TransformerMixin, _FittedStep):
 
     Parameters
     ----------
-    retriever : LexicalBlend
+    retriever : ChannelBlend
     """
 
     def __init__(self, retriever):
@@ -66,13 +63,10 @@ class ScoreStep(TransformerMixin, _FittedStep):
 
     def transform(self, X):
         """Label scores and the meta tower's vectors; ndarray or CSR of shape (n, L + d')."""
-        head = lexical = None
-        if self.retriever.weight < 1:
-            head, X = _score(self.retriever.head, X, logits_of)
-        if self.retriever.weight > 0:
-            n_labels = len(self.retriever.lexical.classes_)
-            lexical, X = _dense(X[:, :n_labels]), X[:, n_labels:]
-        scores = self.retriever.blend(head, lexical)
+        logits = {}
+        for name in self.retriever.names:
+            logits[name], X = _score(self.retriever.channels[name], X, logits_of)
+        scores = self.retriever.blend(logits)
         return sp.hstack([scores, X], format="csr") if sp.issparse(X) else np.hstack([scores, X])
 
 
@@ -83,13 +77,15 @@ class RerankStep(ClassifierMixin, _FittedStep):
     ----------
     reranker : fitted MetaLabelReranker, or None
     n_labels : int
-    threshold : float
+    calibration : CalibrationCurve
+    decision : Decision
     """
 
-    def __init__(self, reranker, n_labels, threshold):
+    def __init__(self, reranker, n_labels, calibration, decision):
         self.reranker = reranker
         self.n_labels = n_labels
-        self.threshold = threshold
+        self.calibration = calibration
+        self.decision = decision
 
     @property
     def classes_(self):
@@ -97,7 +93,14 @@ class RerankStep(ClassifierMixin, _FittedStep):
         return np.arange(self.n_labels)
 
     def predict_proba(self, X):
-        """Reranked scores; ndarray of shape (n, L)."""
+        """Reranked and calibrated scores; ndarray of shape (n, L)."""
+        return self.calibration(self._reranked(X))
+
+    def predict(self, X):
+        """Labels that the rule accepts; ndarray of shape (n, L)."""
+        return self.decision.apply(self.predict_proba(X))
+
+    def _reranked(self, X):
         scores, vectors = _dense(X[:, : self.n_labels]), X[:, self.n_labels :]
         if self.reranker is None or self.reranker.classifier_ is None or not self.reranker.alpha:
             return scores
@@ -106,10 +109,6 @@ class RerankStep(ClassifierMixin, _FittedStep):
         if hasattr(classifier, "score_embeddings"):  # whose scores are logits
             meta_scores = sigmoid(meta_scores)
         return self.reranker.combine(scores, meta_scores)
-
-    def predict(self, X):
-        """Labels whose score exceeds the threshold; ndarray of shape (n, L)."""
-        return (self.predict_proba(X) > self.threshold).astype(np.int8)
 
 
 def _embed(part, X, score):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, rank_weight, rank_discount, lr), or by the number of
-# texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, rank_discount, lr), or by the
+# number of texts (queue_size).
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,

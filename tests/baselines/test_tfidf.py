@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from sklearn.svm import LinearSVC
 
 from skrr2qc.baselines import TfidfLinearClassifier
+from skrr2qc.baselines import _one_vs_rest as one_vs_rest
 from skrr2qc.baselines import _tfidf as implementation
 
 TOPICS = ["circle radius area", "triangle angle side", "root equation solve", "mean median sample"]
@@ -51,7 +52,7 @@ def test_learns_topics(data, loss):
 
 def test_equals_one_linear_svc_per_label(data, monkeypatch):
     """With nothing pruned, the scores are those of scikit-learn's own one-vs-rest."""
-    monkeypatch.setattr(implementation, "_PRUNING", 0.0)
+    monkeypatch.setattr(one_vs_rest, "_PRUNING", 0.0)
     monkeypatch.setattr(implementation, "_LIBLINEAR_TOL", 1e-8)
     X, Y = data
     vectorizer = TfidfVectorizer()
@@ -65,7 +66,7 @@ def test_equals_one_linear_svc_per_label(data, monkeypatch):
 
 
 def test_pruning_keeps_the_ranking(data, fitted, monkeypatch):
-    monkeypatch.setattr(implementation, "_PRUNING", 0.0)
+    monkeypatch.setattr(one_vs_rest, "_PRUNING", 0.0)
     full = TfidfLinearClassifier(random_state=0).fit(*data)
     assert fitted.coef_.nnz < full.coef_.nnz
     X, _ = make_texts(50, seed=2)
@@ -107,6 +108,82 @@ def test_penalty_of_the_best_held_out_ranking(data, monkeypatch, qualities, best
     grid = implementation.C_GRIDS["squared_hinge"]
     assert grid[best] == classifier.C_
     assert n_rows == [60, 60, 60]
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "log_loss"])
+def test_without_held_out_rows_the_weights_are_the_same(data, loss):
+    """What is held out chooses and calibrates; the final model is trained on all rows anyway."""
+    with_rows = TfidfLinearClassifier(loss=loss, C=2.0, random_state=0).fit(*data)
+    without = clone(with_rows).set_params(validation_fraction=0).fit(*data)
+    X, _ = make_texts(50, seed=2)
+    scores = without.decision_function(X)
+    assert_array_equal(scores, with_rows.decision_function(X))
+    order = np.argsort(-without.predict_proba(X), axis=1)
+    assert np.all(np.diff(np.take_along_axis(with_rows.predict_proba(X), order, axis=1)) <= 1e-6)
+    assert without.C_ == 2.0
+    assert without.calibration_ == (1.0, 0.0)
+    assert without.threshold_ == 0.5
+    assert_array_equal(without.predict(X), scores > 0)
+    assert_allclose(without.predict_proba(X), 1 / (1 + np.exp(-scores)), rtol=1e-6)
+
+
+def test_without_held_out_rows_each_label_is_fitted_once(data, monkeypatch):
+    fits, fit_columns = [], implementation.fit_columns
+
+    def counted(features, Y, labels, *args, **kwargs):
+        fits.append(features.shape[0])
+        return fit_columns(features, Y, labels, *args, **kwargs)
+
+    monkeypatch.setattr(implementation, "fit_columns", counted)
+    TfidfLinearClassifier(C=1.0, validation_fraction=0, random_state=0).fit(*data)
+    assert fits == [200]
+    TfidfLinearClassifier(C=1.0, random_state=0).fit(*data)
+    assert fits == [200, 160, 200]
+
+
+@pytest.mark.parametrize("n_samples", [1, 2])
+def test_very_few_texts_without_held_out_rows(n_samples):
+    X, Y = ["area of a circle", "roots of an equation"], np.eye(2, dtype=int)
+    classifier = TfidfLinearClassifier(C=1.0, validation_fraction=0, random_state=0)
+    proba = classifier.fit(X[:n_samples], Y[:n_samples]).predict_proba(X)
+    assert np.isfinite(proba).all()
+    assert proba[0].argmax() == 0
+
+
+@pytest.mark.parametrize("n_negatives", [200, 10_000])
+def test_as_many_negatives_as_rows_are_all_rows(data, fitted, n_negatives):
+    classifier = clone(fitted).set_params(n_negatives=n_negatives).fit(*data)
+    assert_array_equal(classifier.coef_.toarray(), fitted.coef_.toarray())
+    assert_array_equal(classifier.intercept_, fitted.intercept_)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "log_loss"])
+def test_few_negatives_rank_nearly_as_well(loss):
+    """Labels of 40 topics, 2 to 3 per cent of the texts each, told from 60 of 1,000 texts."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(40, dtype=int)[rng.integers(40, size=1000)]
+    texts = [" ".join([f"topic{row.argmax()}", *rng.choice(FILLER, size=5)]) for row in Y]
+    params = {"loss": loss, "analyzer": TfidfVectorizer(), "C": 1.0, "random_state": 0}
+    classifier = TfidfLinearClassifier(**params, n_negatives=60).fit(texts, Y)
+    everything = TfidfLinearClassifier(**params).fit(texts, Y)
+    assert_array_equal(classifier.decision_function(texts).argmax(axis=1), Y.argmax(axis=1))
+    assert not np.array_equal(classifier.coef_.toarray(), everything.coef_.toarray())
+    assert_allclose(classifier.predict_proba(texts).mean(), Y.mean(), atol=0.02)
+    again = clone(classifier).fit(texts, Y)
+    assert_array_equal(again.coef_.toarray(), classifier.coef_.toarray())
+
+
+def test_rare_and_constant_labels_among_few_negatives(data):
+    X, Y = data
+    rare, always = np.zeros((len(X), 3), dtype=int), np.ones((len(X), 1), dtype=int)
+    rare[0, 0] = rare[1, 1] = 1  # the third has no example
+    classifier = TfidfLinearClassifier(C=1.0, n_negatives=2, random_state=0)
+    scores = classifier.fit(X, np.hstack([Y, rare, always])).decision_function(X)
+    assert np.isfinite(scores).all()
+    assert scores[:, 6].max() < scores[:, [0, 1, 2, 3, 4, 5, 7]].min()
+    assert scores[:, 7].min() > scores[:, :7].max()
+    assert scores[:, 4].argmax() == 0
+    assert scores[:, 5].argmax() == 1
 
 
 def test_ranking_quality_by_hand():
@@ -170,7 +247,7 @@ def test_unseen_labels_do_not_bend_the_calibration(data, fitted):
 )
 def test_cjk_switch(text, is_cjk):
     assert implementation._is_mostly_cjk([text]) == is_cjk
-    vectorizer = TfidfLinearClassifier()._make_vectorizer([text])
+    vectorizer = TfidfLinearClassifier().make_vectorizer([text])
     assert (getattr(vectorizer, "analyzer", None) == "char") == is_cjk
 
 
@@ -191,7 +268,7 @@ def test_learns_chinese_without_blanks():
     ],
 )
 def test_tokens_keep_numbers_and_latex_whole(text, tokens):
-    words = TfidfLinearClassifier(analyzer="word")._make_vectorizer([text]).transformer_list[0][1]
+    words = TfidfLinearClassifier(analyzer="word").make_vectorizer([text]).transformer_list[0][1]
     assert words.set_params(ngram_range=(1, 1)).build_analyzer()(text) == tokens
 
 
@@ -228,6 +305,8 @@ def test_get_params_and_clone():
     copy = clone(classifier)
     assert copy.get_params()["analyzer__min_df"] == 2
     assert (copy.C, copy.n_jobs, copy.loss) == (2.0, 3, "squared_hinge")
+    assert (copy.validation_fraction, copy.n_negatives) == (0.2, None)
+    assert clone(copy.set_params(n_negatives=50)).n_negatives == 50
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
@@ -262,7 +341,14 @@ def test_no_label_at_all(data):
         ({"C": 0.0}, ValueError, "`C` == 0.0, must be > 0"),
         ({"C": "best"}, TypeError, "`C` must be a number"),
         ({"validation_fraction": 1.0}, ValueError, "must be < 1"),
-        ({"validation_fraction": 0}, ValueError, "must be > 0"),
+        ({"validation_fraction": -0.1}, ValueError, "must be >= 0"),
+        ({"validation_fraction": 0}, ValueError, "`C` == 'auto' is chosen on held-out rows"),
+        ({"validation_fraction": 0.0, "C": "auto"}, ValueError, "Give a number for `C`"),
+        ({"validation_fraction": "0.1"}, TypeError, "`validation_fraction`"),
+        ({"n_negatives": 1}, ValueError, "`n_negatives` == 1, must be >= 2"),
+        ({"n_negatives": 0}, ValueError, "must be >= 2"),
+        ({"n_negatives": 2.5}, TypeError, "`n_negatives`"),
+        ({"n_negatives": "all"}, TypeError, "`n_negatives`"),
         ({"max_features": 0}, ValueError, "must be >= 1"),
     ],
 )

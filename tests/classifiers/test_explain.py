@@ -48,7 +48,7 @@ def test_numbers_are_those_of_the_classifier(classifier, questions):
             assert list(reason.meta_scores) == [meta_names[m] for m in columns]
             assert_allclose(list(reason.meta_scores.values()), meta[i, columns], rtol=1e-6)
             product = reason.retrieval_score * np.mean(list(reason.meta_scores.values()))
-            assert reason.score == pytest.approx(product, rel=1e-5)
+            assert reason.score == pytest.approx(classifier.calibration_([product])[0], rel=1e-5)
 
 
 def nearest_by_hand(embed, texts, rows, text):
@@ -99,7 +99,8 @@ def test_words(classifier, questions):
         assert f"rank {reason.retrieval_rank} with score {reason.retrieval_score:.3f}" in printed
         for name, score in reason.meta_scores.items():
             assert f"{name} {score:.2f}" in printed
-        assert len(reason.nearest) == printed.count("like “", 0) / 3
+        shown = printed.split(f"{place}. {reason.label}")[1].split(f"  {place + 1}. ")[0]
+        assert shown.count("like “") == len(reason.nearest)
     assert {reason.label for reason in explanation.reasons} <= set(questions.labels.names)
 
 
@@ -146,3 +147,16 @@ def test_meta_labels_without_names(questions):
     reason = classifier.fit(list(questions.texts), questions.Y).explain("a circle", k=1).reasons[0]
     assert all(isinstance(name, int) for name in reason.meta_scores)
     assert len(reason.meta_scores) == questions.labels.label_to_meta[[reason.label]].nnz
+
+
+def test_label_texts_are_no_training_texts(questions):
+    """They train the head as rows of their own, and explain nothing."""
+    texts, Y = list(questions.texts), questions.Y.tolil()
+    Y[:, 3] = 0
+    with pytest.warns(UserWarning, match="1 of 12 labels have no training text"):
+        classifier = make_classifier(labels=questions.labels).fit(texts, Y.tocsr())
+    name = questions.labels.names[3]
+    explanation = classifier.explain(questions.labels.texts[3], k=12)
+    nearest = {reason.label: reason.nearest for reason in explanation.reasons}
+    assert nearest[name] == []
+    assert {text for found in nearest.values() for text, _ in found} <= set(texts)

@@ -30,6 +30,7 @@ from skrr2qc import (
     RetrievalRerankClassifier,
     TfidfLinearClassifier,
 )
+from skrr2qc._thresholds import choose_decision
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 
@@ -76,9 +77,15 @@ def fits(monkeypatch):
     return done
 
 
-def force_weight(monkeypatch, weight):
+def force_weights(monkeypatch, weights):
     choose = composite.choose_blend
-    monkeypatch.setattr(composite, "choose_blend", lambda *args: (weight, choose(*args)[1]))
+    monkeypatch.setattr(
+        composite, "choose_blend", lambda *args: choose(*args) | {"weights": weights}
+    )
+
+
+HALF = {"head": 0.5, "lexical": 0.5}
+THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
 
 
 # --- parameters and searches ------------------------------------------------------------------
@@ -179,7 +186,7 @@ def test_one_part_does_not_move_the_numbers_of_another(labelled_texts, questions
 
 
 def test_every_part_has_a_seed_of_its_own(fitted, labelled_texts, monkeypatch):
-    force_weight(monkeypatch, 0.5)
+    force_weights(monkeypatch, HALF)
     classifier = clone(fitted).fit(*labelled_texts)
     parts = [classifier.encoder_, classifier.head_, classifier.lexical_, classifier.reranker_]
     seeds = [part.random_state for part in [*parts, classifier.reranker_.classifier_]]
@@ -340,33 +347,60 @@ CASES = {
     "alpha 0": {"labels": True, "reranker": make_reranker(alpha=0)},
     "alpha 2": {"labels": True, "reranker": make_reranker(alpha=2)},
     "semantic only": {"lexical": None},
-    "half lexical": {"labels": True, "weight": 0.5},
-    "lexical only": {"labels": True, "weight": 1.0},
+    "half lexical": {"labels": True, "weights": HALF},
+    "lexical only": {"labels": True, "weights": {"lexical": 1.0}},
+    "all channels": {"labels": True, "weights": THREE},
+    "label texts only": {"labels": True, "weights": {"label_texts": 1.0}},
+    "label texts, no lexical channel": {
+        "labels": True,
+        "lexical": None,
+        "weights": {"head": 0.5, "label_texts": 0.5},
+    },
+    "label texts not read": {"labels": True, "label_texts": False, "weights": HALF},
+    "all channels, foreign head on a vectorizer": {
+        "labels": True,
+        "encoder": TfidfVectorizer(),
+        "head": FOREIGN,
+        "weights": THREE,
+    },
+    "all channels, forests": {
+        "labels": True,
+        "head": FOREST,
+        "reranker": make_reranker(FOREST),
+        "weights": THREE,
+    },
     "vectorizer": {"encoder": TfidfVectorizer(), "labels": True},
-    "vectorizer, half lexical": {"encoder": TfidfVectorizer(), "weight": 0.5},
+    "vectorizer, half lexical": {"encoder": TfidfVectorizer(), "weights": HALF},
     "foreign head": {"head": FOREIGN, "labels": True},
-    "foreign head, half lexical": {"head": FOREIGN, "weight": 0.5},
-    "foreign head on a vectorizer": {"encoder": TfidfVectorizer(), "head": FOREIGN, "weight": 0.5},
-    "forest": {"head": FOREST, "weight": 0.5},
-    "neighbours": {"head": NEIGHBOURS, "weight": 0.0},
-    "one model a label": {"head": MultiOutputClassifier(LogisticRegression()), "weight": 0.5},
-    "no probabilities": {"head": OneVsRestClassifier(LinearSVC()), "weight": 0.3},
+    "foreign head, half lexical": {"head": FOREIGN, "weights": HALF},
+    "foreign head on a vectorizer": {
+        "encoder": TfidfVectorizer(),
+        "head": FOREIGN,
+        "weights": HALF,
+    },
+    "forest": {"head": FOREST, "weights": HALF},
+    "neighbours": {"head": NEIGHBOURS, "weights": {"head": 1.0}},
+    "one model a label": {"head": MultiOutputClassifier(LogisticRegression()), "weights": HALF},
+    "no probabilities": {
+        "head": OneVsRestClassifier(LinearSVC()),
+        "weights": {"head": 0.7, "lexical": 0.3},
+    },
     "pipeline as head": {
         "head": make_pipeline(FunctionTransformer(np.sqrt, validate=True), FOREIGN),
         "encoder": TfidfVectorizer(norm="l1"),
-        "weight": 0.0,
+        "weights": {"head": 1.0},
     },
     "foreign lexical channel": {
         "lexical": make_pipeline(TfidfVectorizer(), NEIGHBOURS),
-        "weight": 0.5,
+        "weights": HALF,
     },
     "foreign meta-labels": {"labels": True, "reranker": make_reranker(FOREIGN)},
-    "forest of meta-labels": {"labels": True, "reranker": make_reranker(FOREST), "weight": 0.5},
+    "forest of meta-labels": {"labels": True, "reranker": make_reranker(FOREST), "weights": HALF},
     "neighbours of sparse meta-labels": {
         "encoder": TfidfVectorizer(),
         "labels": True,
         "reranker": make_reranker(NEIGHBOURS),
-        "weight": 0.5,
+        "weights": HALF,
     },
 }
 
@@ -377,15 +411,15 @@ def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeyp
     """Foreign meta-classifiers differed in the last digits, others were not even fitted."""
     X, Y = labelled_texts
     params = dict(CASES[case])
-    weight = params.pop("weight", None)
-    if weight is not None:
-        force_weight(monkeypatch, weight)
+    weights = params.pop("weights", None)
+    if weights is not None:
+        force_weights(monkeypatch, weights)
     if params.pop("labels", False):
         params["labels"] = questions.labels
     if "pipeline as head" in case:
         params["head"] = make_pipeline(FunctionTransformer(accept_sparse=True), FOREIGN)
     classifier = make_classifier(**params).fit(X, Y)
-    assert weight is None or classifier.lexical_weight_ == weight
+    assert weights is None or classifier.channel_weights_ == weights
     assert list(classifier.pipeline_.named_steps) == ["encoder", "head", "reranker"]
     for texts in (X, X[:1], ["", "area of $x^2$", "面积"]):
         scores = classifier.predict_proba(texts)
@@ -402,46 +436,52 @@ def test_foreign_head_is_what_scikit_learn_makes_of_the_vectors(labelled_texts):
     classifier = make_classifier(head=FOREIGN, lexical=None, refit=True).fit(X, Y)
     vectors = classifier.encoder_.transform(X)
     expected = clone(FOREIGN).fit(vectors, Y.toarray()).decision_function(vectors)
-    slope, intercept = classifier.curves_[0]
+    slope, intercept = classifier.blend_["curve"]
+    slope = slope / classifier.blend_["spreads"]["head"]
     expected = 1 / (1 + np.exp(-(slope * expected + intercept)))
-    assert_allclose(classifier.predict_proba(X), expected, rtol=1e-4)
+    assert_allclose(classifier.retriever_.predict_proba(X), expected, rtol=1e-4)
+    assert_allclose(classifier.predict_proba(X), classifier.calibration_(expected), rtol=1e-4)
 
 
 # --- what is chosen on held-out rows ----------------------------------------------------------
 
 
 def test_choices_are_made_on_rows_that_training_did_not_see(labelled_texts, monkeypatch, fits):
+    """Weights, curve, rule and the reranker's threshold: all of them on the same held-out rows."""
     X, Y = labelled_texts
-    trained_on, chosen_on = [], []
-    fit_parts, choose = RetrievalRerankClassifier._fit_parts, composite.choose_blend
-    threshold = composite.best_global_threshold
+    trained_on, chosen_on = [], {}
+    fit_parts = RetrievalRerankClassifier._fit_parts
 
-    def watch_parts(self, texts, targets, **kwargs):
+    def watch_parts(self, texts, targets, *wanted):
         trained_on.append(texts)
-        return fit_parts(self, texts, targets, **kwargs)
+        return fit_parts(self, texts, targets, *wanted)
 
-    def watch_blend(targets, *logits):
-        chosen_on.append(targets.toarray())
-        return choose(targets, *logits)
+    def watch(name):
+        choose = getattr(composite, name)
 
-    def watch_threshold(targets, scores):
-        chosen_on.append(targets.toarray())
-        return threshold(targets, scores)
+        def watched(targets, *args):
+            chosen_on.setdefault(name, []).append(targets.toarray())
+            return choose(targets, *args)
+
+        monkeypatch.setattr(composite, name, watched)
 
     monkeypatch.setattr(RetrievalRerankClassifier, "_fit_parts", watch_parts)
-    monkeypatch.setattr(composite, "choose_blend", watch_blend)
-    monkeypatch.setattr(composite, "best_global_threshold", watch_threshold)
-    classifier = make_classifier().fit(X, Y)
+    names = ["choose_blend", "fit_calibration", "choose_decision", "best_global_threshold"]
+    for name in names:
+        watch(name)
+    reranker = make_reranker(label_to_meta=np.eye(12)[:, :5])
+    classifier = make_classifier(reranker=reranker).fit(X, Y)
     n_held_out = classifier.n_validation_
     assert 15 <= n_held_out <= 25
     assert [len(texts) for texts in trained_on] == [80 - n_held_out, 80]
     assert trained_on[1] == X
     rest = sorted(set(range(80)) - {X.index(text) for text in trained_on[0]})
-    assert len(chosen_on) == 2
-    for targets in chosen_on:
-        assert_array_equal(targets, Y[rest].toarray())
+    assert sorted(chosen_on) == sorted(names)
+    for name, times in chosen_on.items():
+        assert len(times) == 1, name
+        assert_array_equal(times[0], Y[rest].toarray())
     heads = [n for name, n in fits if name == "ClassCenterHead"]
-    assert heads == [80 - n_held_out, 80]
+    assert heads == [80 - n_held_out] * 2 + [80] * 2  # the reranker has one, too
 
 
 def test_without_refit_the_parts_of_the_rest_are_kept(labelled_texts, fits):
@@ -463,17 +503,42 @@ def test_too_few_rows_to_hold_any_out(labelled_texts):
     assert len(caught) == 1
     assert classifier.n_validation_ == 0
     assert classifier.lexical_ is None
-    assert classifier.lexical_weight_ == 0
+    assert classifier.channel_weights_ == {"head": 1.0}
     assert classifier.predict(X).shape == (80, len(keep))
     assert_array_equal(classifier.pipeline_.predict_proba(X), classifier.predict_proba(X))
 
 
-def test_lexical_channel_without_weight_is_dropped(labelled_texts, monkeypatch):
+def test_lexical_channel_without_weight_is_dropped(labelled_texts, monkeypatch, fits):
     X, Y = labelled_texts
-    force_weight(monkeypatch, 0.0)
+    force_weights(monkeypatch, {"head": 1.0})
     assert make_classifier().fit(X, Y).lexical_ is None
-    force_weight(monkeypatch, 0.1)
+    assert [name for name, _ in fits].count("TfidfLinearClassifier") == 1
+    force_weights(monkeypatch, {"head": 0.9, "lexical": 0.1})
     assert make_classifier().fit(X, Y).lexical_ is not None
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_head_without_weight_is_kept_and_not_asked(labelled_texts, monkeypatch, refit):
+    X, Y = labelled_texts
+    force_weights(monkeypatch, {"lexical": 1.0})
+    classifier = make_classifier(refit=refit).fit(X, Y)
+    expected = classifier.predict_proba(X)
+    assert set(classifier.retriever_.channels) == {"lexical"}
+    monkeypatch.setattr(ClassCenterHead, "decision_function", None)
+    assert_array_equal(classifier.predict_proba(X), expected)
+    assert classifier.head_.classes_.tolist() == list(range(12))
+
+
+def test_weights_are_shares_of_the_channels_there_are(labelled_texts, questions):
+    X, Y = labelled_texts
+    for labels, names in [(None, {"head", "lexical"}), (questions.labels, set(THREE))]:
+        classifier = make_classifier(labels=labels).fit(X, Y)
+        weights = classifier.channel_weights_
+        assert set(weights) <= names
+        assert sum(weights.values()) == pytest.approx(1.0)
+        assert min(weights.values()) > 0
+        assert set(classifier.retriever_.channels) == set(weights)
+        assert set(classifier.blend_["spreads"]) == names
 
 
 def test_threshold_decides_what_is_predicted(fitted, questions):
@@ -482,6 +547,265 @@ def test_threshold_decides_what_is_predicted(fitted, questions):
     assert_array_equal(fitted.predict(questions.texts), expected)
     assert 0 < expected.sum() < expected.size
     assert fitted.predict(questions.texts).dtype == np.int8
+    assert fitted.threshold_ is fitted.decision_.threshold
+
+
+@pytest.mark.parametrize("rule", ["global", "per_label", "cardinality", "top_k", 0.4])
+def test_rule_is_chosen_on_calibrated_held_out_scores(labelled_texts, questions, rule):
+    X, Y = labelled_texts
+    kind = {"encoder": TfidfVectorizer(), "labels": questions.labels, "refit": False}
+    classifier = make_classifier(**kind, threshold=rule).fit(X, Y)
+    _, held_out = train_holdout_split(Y, 0.25, random_state=0)
+    scores = classifier.predict_proba([X[i] for i in held_out])
+    expected = choose_decision(Y[held_out], scores, rule)
+    assert classifier.decision_.rule == expected.rule
+    assert_array_equal(classifier.threshold_, expected.threshold)
+    assert_array_equal(classifier.predict(X), expected.apply(classifier.predict_proba(X)))
+    assert_array_equal(classifier.pipeline_.predict(X), classifier.predict(X))
+    if rule == "top_k":
+        assert (classifier.predict(X).sum(axis=1) == expected.k).all()
+
+
+def test_calibration_changes_no_ranking(fitted, questions):
+    texts = list(questions.texts)
+    scores = fitted.predict_proba(texts)
+    raw = fitted.reranker_.rerank(fitted.retriever_.predict_proba(texts), texts)
+    assert_array_equal(fitted.calibration_(raw), scores)
+    order = np.argsort(-raw, axis=1)
+    assert (np.diff(np.take_along_axis(scores, order, axis=1)) <= 0).all()
+
+
+# --- what labels are called -------------------------------------------------------------------
+
+SHAPES = LabelSpace(
+    ["circle", "triangle", "mean", "h"], texts={"h": "hexagon or hexagonal polygon", "mean": "mean"}
+)
+
+
+def make_shapes(n_rows=80):
+    """Texts that say what they are about; nobody has labelled one on hexagons yet."""
+    rng = np.random.default_rng(0)
+    words = ["circle radius", "triangle angle", "mean sample"]
+    which = rng.integers(3, size=n_rows)
+    texts = [f"Find the {words[i]} of number {rng.integers(20)}." for i in which]
+    return texts, sp.csr_matrix(np.eye(4, dtype=np.float32)[which])
+
+
+QUERIES = ["Draw a hexagonal polygon.", "Is it a hexagon?"]
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text", "ignore:Label not .*")
+@pytest.mark.parametrize(
+    "head", [None, OneVsRestClassifier(LogisticRegression(C=100.0))], ids=["towers", "foreign"]
+)
+@pytest.mark.parametrize("weights", [None, {"head": 1.0}, {"lexical": 1.0}, {"label_texts": 1.0}])
+def test_label_that_only_its_text_tells_of_is_proposed(monkeypatch, head, weights):
+    X, Y = make_shapes()
+    params = {"labels": SHAPES, "encoder": TfidfVectorizer()}
+    params |= {} if head is None else {"head": head}
+    if weights is not None:
+        force_weights(monkeypatch, weights)
+    classifier = make_classifier(**params).fit(X, Y)
+    names, scores = classifier.predict_topk(QUERIES, k=1)
+    assert names.tolist() == [["h"], ["h"]]
+    assert_array_equal(classifier.pipeline_.predict_proba(QUERIES).max(axis=1), scores[:, 0])
+    assert classifier.predict_topk(["Find the circle radius"], k=1)[0] == "circle"
+    assert classifier.unseen_.tolist() == [3]
+    if weights != {"label_texts": 1.0}:
+        without = clone(classifier).set_params(label_texts=False).fit(X, Y)
+        names, scores = without.predict_topk([*QUERIES, *X], k=4)
+        assert (names[:, -1] == "h").all()
+        assert (scores[:, -1] < scores[:, -2]).all()
+        assert without.predict(QUERIES)[:, 3].sum() == 0
+
+
+def test_warning_says_what_becomes_of_unseen_labels():
+    X, Y = make_shapes()
+    kind = {"encoder": TfidfVectorizer(), "lexical": None}
+    for params, fate in [
+        ({"labels": SHAPES}, "1 of 4 labels have no training text and are known by their own text"),
+        ({"labels": SHAPES, "label_texts": False}, "1 of 4 labels .* and will rank last"),
+        ({}, "1 of 4 labels .* and will rank last"),
+    ]:
+        with pytest.warns(UserWarning, match=fate) as caught:
+            make_classifier(**kind, **params).fit(X, Y)
+        assert len(caught) == 1
+
+
+def test_foreign_heads_meet_every_label():
+    """One-vs-rest warns of a label without a positive row: with its text, each has one."""
+    X, Y = make_shapes()
+    with pytest.warns(UserWarning, match="no training text") as caught:
+        make_classifier(labels=SHAPES, encoder=TfidfVectorizer(), head=FOREIGN).fit(X, Y)
+    assert len(caught) == 1
+
+
+class OwnHead(ClassifierMixin, BaseEstimator):
+    """What a user may write: takes the frozen encoder, knows nothing of caches."""
+
+    def __init__(self, encoder=None, random_state=None):
+        self.encoder = encoder
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.model_ = OneVsRestClassifier(LogisticRegression()).fit(self.encoder.transform(X), y)
+        self.classes_ = np.arange(y.shape[1])
+        return self
+
+    def predict_proba(self, X):
+        return self.model_.predict_proba(self.encoder.transform(X))
+
+
+class Recorder(OneVsRestClassifier):
+    """Keeps what it is fitted on."""
+
+    seen = []
+
+    def fit(self, X, y):
+        self.seen.append((X, y))
+        return super().fit(X, y)
+
+
+class TextRecorder(OwnHead):
+    """The same for a part that takes texts."""
+
+    seen = []
+
+    def fit(self, X, y):
+        self.seen.append((X, y))
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_who_reads_label_texts(labelled_texts, questions, monkeypatch, refit):
+    """Head and lexical channel do; encoder, reranker, held-out rows and explanations do not."""
+    X, Y = labelled_texts
+    head = TextRecorder()
+    lexical = make_pipeline(TfidfVectorizer(), Recorder(LogisticRegression()))
+    meta = TextRecorder()
+    for kind in (Recorder, TextRecorder):
+        monkeypatch.setattr(kind, "seen", [])
+    chosen_on, choose = [], composite.choose_blend
+
+    def watch_blend(targets, logits):
+        chosen_on.append((targets.toarray(), {z.shape for z in logits.values()}))
+        return choose(targets, logits)
+
+    monkeypatch.setattr(composite, "choose_blend", watch_blend)
+    classifier = make_classifier(
+        encoder=Spy(), head=head, lexical=lexical, reranker=make_reranker(meta),
+        labels=questions.labels, refit=refit,
+    ).fit(X, Y)  # fmt: skip
+    train, held_out = train_holdout_split(Y, 0.25, random_state=0)
+    parts = [train, np.arange(80)][: 1 + refit]
+    assert len(TextRecorder.seen) == 2 * len(parts)
+    texts, eye = list(questions.labels.texts), np.eye(12)
+    for rows, fitted in zip(parts, TextRecorder.seen[::2], strict=True):
+        assert fitted[0] == [X[i] for i in rows] + texts
+        assert_array_equal(fitted[1], np.vstack([Y[rows].toarray(), eye]))
+    for rows, fitted in zip(parts, TextRecorder.seen[1::2], strict=True):
+        assert fitted[0] == [X[i] for i in rows]
+    seen = [(features.shape[0], y) for features, y in Recorder.seen]
+    expected = [len(rows) + 12 for rows in parts if rows is train or classifier.lexical_]
+    assert [n for n, _ in seen] == expected
+    assert_array_equal(seen[0][1], np.vstack([Y[train].toarray(), eye]))
+
+    seen_X, seen_Y, _ = classifier.encoder_.seen_
+    assert seen_X == X
+    assert seen_Y.shape == (80, 12)
+    assert seen_Y[held_out].nnz == 0
+    ((targets, shapes),) = chosen_on
+    assert_array_equal(targets, Y[held_out].toarray())
+    assert shapes == {(len(held_out), 12)}
+    assert classifier.train_texts_ == X
+    assert_array_equal(classifier.train_labels_.toarray(), Y.toarray())
+
+
+def test_rows_of_our_own_parts(labelled_texts, questions, monkeypatch, fits):
+    X, Y = labelled_texts
+    force_weights(monkeypatch, THREE)
+    classifier = make_classifier(labels=questions.labels, reranker="passthrough").fit(X, Y)
+    n = 80 - classifier.n_validation_
+    assert fits == [
+        ("RCPTEncoder", 80), ("ClassCenterHead", n + 12), ("TfidfLinearClassifier", n + 12),
+        ("ClassCenterHead", 92), ("TfidfLinearClassifier", 92),
+    ]  # fmt: skip
+    channel = classifier.retriever_.channels["label_texts"]
+    assert channel.vectorizer_ is classifier.lexical_.vectorizer_
+    assert channel.labels is questions.labels
+
+
+def test_without_texts_of_labels_nothing_is_added(labelled_texts, questions, fits):
+    X, Y = labelled_texts
+    kind = {"encoder": TfidfVectorizer(), "head": FOREIGN, "reranker": "passthrough"}
+    plain = make_classifier(**kind).fit(X, Y)
+    assert set(plain.blend_["spreads"]) == {"head", "lexical"}
+    assert {n for _, n in fits} <= {80, 80 - plain.n_validation_}
+    for params in ({"label_texts": False}, {"label_texts": False, "labels": questions.labels}):
+        same = make_classifier(**kind, **params).fit(X, Y)
+        assert_array_equal(same.predict_proba(X), plain.predict_proba(X))
+        assert same.channel_weights_ == plain.channel_weights_
+
+
+def test_names_in_targets_are_texts_of_labels(labelled_texts, questions):
+    X, Y = labelled_texts
+    names = questions.labels.decode(Y)
+    classifier = make_classifier(encoder=TfidfVectorizer()).fit(X, names)
+    assert set(classifier.blend_["spreads"]) == set(THREE)
+
+
+def test_label_texts_without_rows_to_weigh_them(labelled_texts, questions, fits):
+    X, Y = labelled_texts
+    keep = np.unique(Y[:30].indices)
+    labels = LabelSpace([questions.labels.names[i] for i in keep])
+    with pytest.warns(UserWarning, match="too few to choose on"):
+        classifier = make_classifier(labels=labels).fit(X[:30], Y[:30][:, keep])
+    assert classifier.channel_weights_ == {"head": 1.0}
+    assert fits == [("RCPTEncoder", 30), ("ClassCenterHead", 30 + len(keep))]
+
+
+@pytest.mark.parametrize("text", ["", "\u2603", "area of a circle"])
+def test_label_texts_beside_texts_that_are_all_the_same(labelled_texts, questions, text):
+    """Blank training texts left the label texts' vectorizer without a vocabulary."""
+    _, Y = labelled_texts
+    classifier = make_classifier(labels=questions.labels, lexical=None, reranker="passthrough")
+    scores = classifier.fit([text] * 80, Y).predict_proba([text, "other"])
+    assert np.isfinite(scores).all()
+    assert scores[0].argmax() == Y.sum(axis=0).argmax()
+
+
+def test_label_texts_is_a_parameter(labelled_texts, questions):
+    assert RetrievalRerankClassifier().get_params()["label_texts"] is True
+    classifier = make_classifier(label_texts=False, labels=questions.labels)
+    assert clone(classifier).label_texts is False
+    assert "label_texts=False" in repr(classifier)
+    classifier.set_params(encoder=TfidfVectorizer(), lexical=None, validation_fraction=0.5)
+    X, Y = labelled_texts
+    search = GridSearchCV(
+        classifier,
+        {"label_texts": [np.False_, True]},
+        cv=[(np.arange(60), np.arange(60, 80))],
+        scoring=ndcg_at_5_scorer,
+        error_score="raise",
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* labels have no training text")
+        search.fit(X, Y.toarray())
+    assert len(set(search.cv_results_["mean_test_score"])) == 2
+
+
+def test_memory_knows_whether_labels_are_read(labelled_texts, questions, tmp_path, fits):
+    X, Y = labelled_texts
+    params = {"labels": questions.labels, "lexical": None, "reranker": "passthrough"}
+    classifier = make_classifier(**params, memory=str(tmp_path)).fit(X, Y)
+    fits.clear()
+    without = clone(classifier).set_params(label_texts=False).fit(X, Y)
+    assert [name for name, _ in fits] == ["ClassCenterHead"] * 2
+    fits.clear()
+    assert_array_equal(clone(without).fit(X, Y).predict_proba(X), without.predict_proba(X))
+    again = clone(classifier).fit(X, Y)
+    assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    assert fits == []
 
 
 # --- prediction -------------------------------------------------------------------------------
@@ -505,6 +829,25 @@ def test_topk_without_names_gives_columns(labelled_texts):
     assert_array_equal(best[:, 0], classifier.predict_proba(X[:4]).max(axis=1))
 
 
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_best_scores_alone(fitted, questions, k):
+    texts = list(questions.texts)
+    sparse, dense = fitted.predict_proba(texts, top_k=k), fitted.predict_proba(texts)
+    assert sparse.format == "csr"
+    assert sparse.shape == dense.shape
+    assert (np.diff(sparse.indptr) == k).all()
+    best = np.sort(dense, axis=1)[:, -k:]
+    assert_array_equal(np.sort(sparse.data.reshape(-1, k), axis=1), best)
+    rows = np.repeat(np.arange(len(texts)), k)
+    assert_array_equal(sparse.data, dense[rows, sparse.indices])
+
+
+@pytest.mark.parametrize("k", [0, 13, 1.5, "2"])
+def test_best_scores_of_an_impossible_number(fitted, k):
+    with pytest.raises((ValueError, TypeError), match="`top_k`"):
+        fitted.predict_proba(["x"], top_k=k)
+
+
 @pytest.mark.parametrize("k", [0, 13, 1.5, "2"])
 def test_topk_of_an_impossible_number(fitted, k):
     with pytest.raises((ValueError, TypeError), match="`k`"):
@@ -512,7 +855,7 @@ def test_topk_of_an_impossible_number(fitted, k):
 
 
 def test_prediction_in_blocks(fitted, questions, monkeypatch):
-    monkeypatch.setattr(composite, "_BLOCK", 7)
+    monkeypatch.setattr("skrr2qc.classifiers._sparse_scores.block_rows", lambda n_labels: 7)
     texts = list(questions.texts[:78])  # one text is left for the last block
     blocks = [fitted.predict_proba(texts[i : i + 7]) for i in range(0, 78, 7)]
     assert_array_equal(fitted.predict(texts), np.vstack(blocks) > fitted.threshold_)
@@ -525,7 +868,8 @@ def test_reranked_scores_follow_equation_15(fitted, questions):
     assert label_to_meta.sum(axis=1).min() > 0
     means = fitted.reranker_.meta_scores(texts) @ label_to_meta.T / label_to_meta.sum(axis=1)
     expected = fitted.retriever_.predict_proba(texts) * means
-    assert_allclose(fitted.predict_proba(texts), expected, rtol=1e-5)
+    assert_allclose(fitted.reranker_.transform(texts), expected, rtol=1e-5)
+    assert_allclose(fitted.predict_proba(texts), fitted.calibration_(expected), rtol=1e-4)
 
 
 def test_texts_that_nobody_expects(fitted):
@@ -646,6 +990,9 @@ def test_grid_fits_the_encoder_once_a_fold(labelled_texts, questions, tmp_path, 
         {"reranker": LogisticRegression()},
         {"labels": ["circle"]},
         {"labels": {"circle": "area"}},
+        {"label_texts": None},
+        {"label_texts": 1},
+        {"label_texts": "yes"},
         {"device": 0},
         {"validation_fraction": "0.1"},
     ],
@@ -662,6 +1009,8 @@ def test_parts_of_a_wrong_type(labelled_texts, fits, params):
         ({"validation_fraction": 0}, "validation_fraction"),
         ({"validation_fraction": 0.6}, "validation_fraction"),
         ({"device": "cuda:99x"}, "device"),
+        ({"threshold": "best"}, "`threshold` must be one of"),
+        ({"threshold": np.nan}, "`threshold` must be one of"),
         ({"labels": LabelSpace(["a", "b"])}, "expected 2 columns, got 12"),
         ({"reranker": make_reranker(label_to_meta=np.eye(3))}, r"expected shape \(12, M\)"),
         ({"reranker": make_reranker(labels=LabelSpace(["a", "b"]))}, "expected 2 columns, got 12"),
@@ -680,7 +1029,8 @@ def test_reranker_without_a_map_warns_once(labelled_texts):
     with pytest.warns(UserWarning, match="no map from labels to meta-labels") as caught:
         classifier = make_classifier(reranker=make_reranker(), lexical=None).fit(X, Y)
     assert len(caught) == 1
-    assert_array_equal(classifier.predict_proba(X), classifier.retriever_.predict_proba(X))
+    retrieved = classifier.retriever_.predict_proba(X)
+    assert_array_equal(classifier.predict_proba(X), classifier.calibration_(retrieved))
 
 
 def test_nothing_to_warn_about(labelled_texts, questions):
@@ -701,27 +1051,11 @@ def test_encoder_that_is_frozen_is_used_as_it_is(labelled_texts, tiny_encoder, f
     assert_array_equal(tiny_encoder.transform(X), vectors)
 
 
-class OwnHead(ClassifierMixin, BaseEstimator):
-    """What a user may write: takes the frozen encoder, knows nothing of caches."""
-
-    def __init__(self, encoder=None, random_state=None):
-        self.encoder = encoder
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        self.model_ = OneVsRestClassifier(LogisticRegression()).fit(self.encoder.transform(X), y)
-        self.classes_ = np.arange(y.shape[1])
-        return self
-
-    def predict_proba(self, X):
-        return self.model_.predict_proba(self.encoder.transform(X))
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_head_of_ones_own_that_takes_the_encoder(labelled_texts, tmp_path, monkeypatch, weight):
+@pytest.mark.parametrize("weights", [{"head": 1.0}, HALF])
+def test_head_of_ones_own_that_takes_the_encoder(labelled_texts, tmp_path, monkeypatch, weights):
     """With a memory it was asked to detach the encoder, which only our own parts can."""
     X, Y = labelled_texts
-    force_weight(monkeypatch, weight)
+    force_weights(monkeypatch, weights)
     classifier = make_classifier(head=OwnHead()).fit(X, Y)
     scores = classifier.predict_proba(X)
     assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
@@ -774,5 +1108,8 @@ def test_labels_without_examples_rank_last_under_a_foreign_head(labelled_texts):
 def test_reranker_of_a_composite_predicts_alone(fitted, questions):
     """It once had no threshold, since it is fitted without a retriever."""
     texts = list(questions.texts)
-    assert_array_equal(fitted.reranker_.predict(texts), fitted.predict(texts))
-    assert_array_equal(fitted.reranker_.transform(texts), fitted.predict_proba(texts))
+    scores = fitted.reranker_.transform(texts)
+    assert_array_equal(fitted.calibration_(scores), fitted.predict_proba(texts))
+    predicted = fitted.reranker_.predict(texts)
+    assert_array_equal(predicted, scores > fitted.reranker_.threshold_)
+    assert 0 < predicted.sum() < predicted.size

@@ -18,7 +18,7 @@ from skrr2qc import ClassCenterHead, MetaLabelReranker, RCPTEncoder, RetrievalRe
 
 @pytest.fixture(scope="module")
 def make(questions):
-    def make(weight=None, **params):
+    def make(weights=None, **params):
         parts = {
             "encoder": RCPTEncoder(hidden_size=16, vocab_size=300),
             "head": ClassCenterHead(n_epochs=1),
@@ -29,9 +29,11 @@ def make(questions):
         }
         classifier = RetrievalRerankClassifier(**{**parts, **params})
         with pytest.MonkeyPatch.context() as patch:
-            if weight is not None:
+            if weights is not None:
                 choose = composite.choose_blend
-                patch.setattr(composite, "choose_blend", lambda *a: (weight, choose(*a)[1]))
+                patch.setattr(
+                    composite, "choose_blend", lambda *args: choose(*args) | {"weights": weights}
+                )
             return classifier.fit(list(questions.texts), questions.Y)
 
     return make
@@ -39,7 +41,7 @@ def make(questions):
 
 @pytest.fixture(scope="module")
 def fitted(make):
-    return make(weight=0.5)
+    return make({"head": 0.5, "lexical": 0.3, "label_texts": 0.2})
 
 
 def test_what_crosses_the_joints(fitted, questions):
@@ -47,7 +49,8 @@ def test_what_crosses_the_joints(fitted, questions):
     features = fitted.pipeline_["encoder"].transform(texts)
     own, meta = fitted.head_.embed(texts), fitted.reranker_.classifier_.embed(texts)
     lexical = fitted.lexical_.decision_function(texts)
-    assert_array_equal(features, np.hstack([own, lexical, meta]))
+    likeness = fitted.retriever_.channels["label_texts"].decision_function(texts)
+    assert_array_equal(features, np.hstack([own, lexical, likeness, meta]))
     assert features.dtype == np.float32
     scored = fitted.pipeline_["head"].transform(features)
     assert_array_equal(scored, np.hstack([fitted.retriever_.predict_proba(texts), meta]))
@@ -58,20 +61,31 @@ def test_what_crosses_the_joints(fitted, questions):
 
 def test_channels_without_weight_do_not_cross(make, questions, monkeypatch):
     texts = list(questions.texts[:4])
-    only_head = make(weight=0.0, reranker="passthrough")
+    only_head = make({"head": 1.0}, reranker="passthrough")
     assert_array_equal(
         only_head.pipeline_["encoder"].transform(texts), only_head.head_.embed(texts)
     )
-    only_lexical = make(weight=1.0, reranker="passthrough")
+    only_lexical = make({"lexical": 1.0}, reranker="passthrough")
+    only_likeness = make({"label_texts": 1.0}, reranker="passthrough")
     monkeypatch.setattr(ClassCenterHead, "embed", None)
     features = only_lexical.pipeline_["encoder"].transform(texts)
     assert_array_equal(features, only_lexical.lexical_.decision_function(texts))
+    features = only_likeness.pipeline_["encoder"].transform(texts)
+    channel = only_likeness.retriever_.channels["label_texts"]
+    assert_array_equal(features, channel.decision_function(texts))
+
+
+@pytest.mark.parametrize("order", [("label_texts", "head", "lexical"), ("lexical", "head")])
+def test_channels_cross_in_the_order_of_their_weights(make, questions, order):
+    texts = list(questions.texts[:4])
+    classifier = make(dict.fromkeys(order, 1 / len(order)))
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), classifier.predict_proba(texts))
 
 
 def test_sparse_vectors_stay_sparse_for_foreign_heads(make, questions):
     """A vectorizer of 200,000 columns was made dense, n x 200,000, on the way to its head."""
     classifier = make(
-        weight=0.5,
+        {"head": 0.5, "lexical": 0.3, "label_texts": 0.2},
         encoder=TfidfVectorizer(),
         head=OneVsRestClassifier(LogisticRegression()),
         reranker="passthrough",
@@ -80,7 +94,7 @@ def test_sparse_vectors_stay_sparse_for_foreign_heads(make, questions):
     features = classifier.pipeline_["encoder"].transform(texts)
     assert sp.issparse(features)
     width = len(classifier.encoder_.vocabulary_)
-    assert features.shape == (5, width + 12)
+    assert features.shape == (5, width + 12 + 12)
     expected = classifier.encoder_.transform(texts)
     assert_array_equal(features[:, :width].toarray(), expected.toarray())
     scores = classifier.predict_proba(texts)

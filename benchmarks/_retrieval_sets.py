@@ -1,0 +1,37 @@
+"""Sets in the folder named by ``SKRR2QC_DATA``: which are there, and their groups of labels."""
+
+import json
+import os
+from pathlib import Path
+
+from .compare import _check_names
+
+_VARIABLE = "SKRR2QC_DATA"
+
+
+def has_set(name):
+    """Whether a set is at hand."""
+    return Path(os.environ.get(_VARIABLE) or "-", name, "labels.json").is_file()
+
+
+def check_sets(names):
+    """Raise a ValueError unless the sets are there."""
+    folder = Path(os.environ.get(_VARIABLE) or "-")
+    if not folder.is_dir():
+        raise ValueError(f"{_VARIABLE} must name the folder that holds the sets")
+    _check_names("set", names, sorted(p.parent.name for p in folder.glob("*/labels.json")))
+
+
+def label_groups(name):
+    """Groups of labels that the set itself names, as {group: names of labels}; may be empty."""
+    file = Path(os.environ[_VARIABLE], name, "labels.json")
+    groups = json.loads(file.read_text(encoding="utf-8")).get("groups")
+    return groups if isinstance(groups, dict) else {}
+
+
+def check_least(options, **least):
+    """Raise a ValueError where a number among the options is too small; None is none."""
+    for name, low in least.items():
+        value = getattr(options, name)
+        if value is not None and value < low:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")

@@ -1,0 +1,181 @@
+"""Retrieval channels: several classifiers' logits, weighed against each other on held-out rows."""
+
+from itertools import product
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from .._training import sigmoid
+from ..metrics import top_k
+from ._parts import label_probabilities
+
+_STEPS = 10  # weights are multiples of 1 / 10
+_TOLERANCE = 0.5  # standard errors of the held-out quality: what is as good as the best
+_LEAST_WEIGHT = 0.05  # of a channel that is worth its time
+_LEAST_SPREAD = 1 / 100  # of logits, as a share of their mean: what hardly varies is not blown up
+_DEPTH = 5  # labels a row is judged by
+_UNSEEN_SHARE = 0.5  # of the score of a label without training texts: its own text alone
+_MAX_ENTRIES = 4_000_000  # held-out scores used to weigh channels and to fit a curve
+_OFF = -30.0  # log-odds of what is never to be proposed
+
+
+class ChannelBlend(ClassifierMixin, BaseEstimator):
+    """Weighted sum of fitted classifiers' logits, each standardised.
+
+    Parameters
+    ----------
+    channels : dict of str to fitted classifier of texts
+    weights : dict of str to float
+        Shares, > 0, that sum to 1; a channel without one is not asked.
+    scales : dict of str to (float, float)
+        Mean and spread of a channel's held-out logits.
+    curve : pair of (slope, intercept)
+        What makes the sum calibrated log-odds.
+    unseen : sequence of int
+        Labels without a training text. Half of their score is that of the channel "label_texts",
+        whatever its weight; without that channel nothing is known of them, and they rank last.
+
+    Attributes
+    ----------
+    names : list of str
+        Channels whose logits are needed.
+    """
+
+    def __init__(self, channels, weights, scales, curve=(1.0, 0.0), unseen=()):
+        self.channels = channels
+        self.weights = weights
+        self.scales = scales
+        self.curve = curve
+        self.unseen = unseen
+
+    @property
+    def names(self):
+        return [name for name in self.channels if name in self.weights or self._serves_unseen(name)]
+
+    def predict_proba(self, X):
+        """Blended label scores, (n, L) float32."""
+        return self.blend({name: logits_of(self.channels[name], X) for name in self.names})
+
+    def blend(self, logits):
+        """Scores from the logits of each channel, a dict of (n, L) arrays."""
+        slope, intercept = np.float32(self.curve)
+        unseen = np.asarray(self.unseen, dtype=np.int64)
+        total = weighted_sum(logits, self.weights, self.scales)
+        if unseen.size and "label_texts" in logits:
+            own = {"label_texts": logits["label_texts"][:, unseen]}
+            own = weighted_sum(own, {"label_texts": _UNSEEN_SHARE}, self.scales)
+            total[:, unseen] = (1 - _UNSEEN_SHARE) * total[:, unseen] + own
+        total = total * slope + intercept
+        if "label_texts" not in logits:
+            total[:, unseen] = _OFF
+        return sigmoid(total)
+
+    def _serves_unseen(self, name):
+        return name == "label_texts" and len(self.unseen) > 0
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def weighted_sum(logits, weights, scales):
+    """Sum over channels of ``weight * (logits - mean) / spread``; (n, L) float32."""
+    total = 0.0
+    for name, weight in weights.items():
+        mean, spread = scales[name]
+        total = total + np.float32(weight / spread) * (logits[name] - np.float32(mean))
+    return total
+
+
+def choose_blend(Y, logits, alone=None):
+    """Weights, scales and curve that rank held-out labels well.
+
+    Of all weights in steps of a tenth, those are averaged that are as good as the best within
+    half a standard error: on a few hundred rows the best alone is partly luck.
+
+    Parameters
+    ----------
+    Y : csr_matrix of shape (n, L)
+    logits : dict of str to ndarray of shape (n, L)
+    alone : str, default=None
+        Channel that is given all the weight, where rows are no good to choose on.
+
+    Returns
+    -------
+    settings : dict
+        ``weights``, ``scales`` and ``curve`` of a `ChannelBlend`.
+    """
+    scales = {name: (float(z.mean()), _spread(z)) for name, z in logits.items()}
+    n_rows = max(1, _MAX_ENTRIES // Y.shape[1])
+    logits, Y = {name: z[:n_rows] for name, z in logits.items()}, sp.csr_matrix(Y[:n_rows])
+    weights = {alone: 1.0} if alone else _choose_weights(Y, logits, scales)
+    curve = calibration_curve(Y, weighted_sum(logits, weights, scales))
+    return {"weights": weights, "scales": scales, "curve": curve}
+
+
+def _spread(logits):
+    """Standard deviation, no smaller than the next training would shift logits by itself."""
+    return max(float(logits.std()), _LEAST_SPREAD * abs(float(logits.mean())), 1e-6)
+
+
+def _choose_weights(Y, logits, scales):
+    names = list(logits)
+    if len(names) == 1:
+        return {names[0]: 1.0}
+    steps = range(_STEPS + 1)
+    grid = [parts for parts in product(steps, repeat=len(names)) if sum(parts) == _STEPS]
+    grid = np.array(grid) / _STEPS  # (n_points, n_channels)
+    quality, best_error = np.empty(len(grid)), 0.0
+    for i, point in enumerate(grid):
+        rows = _row_quality(Y, weighted_sum(logits, dict(zip(names, point, strict=True)), scales))
+        quality[i] = rows.mean()
+        if quality[i] == quality[: i + 1].max():
+            best_error = rows.std() / np.sqrt(len(rows))
+    is_good = quality >= quality.max() - _TOLERANCE * best_error
+    mean = grid[is_good].mean(axis=0)
+    mean[mean < _LEAST_WEIGHT] = 0.0
+    return {n: float(w) for n, w in zip(names, mean / mean.sum(), strict=True) if w > 0}
+
+
+def _row_quality(Y, scores):
+    """Mean of P@1 and nDCG@5 of each row; 0 for a row without labels."""
+    k = min(_DEPTH, Y.shape[1])
+    columns = top_k(scores, k)
+    hits = np.asarray(Y[np.arange(Y.shape[0])[:, None], columns].todense(), dtype=np.float64)
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    best = np.append(0.0, np.cumsum(discounts))[np.minimum(np.diff(Y.indptr), k)]
+    return 0.5 * (hits[:, 0] + hits @ discounts / np.maximum(best, 1.0))
+
+
+def calibration_curve(Y, logits):
+    """Slope and intercept that make logits calibrated log-odds (Platt, 1999), by Newton steps.
+
+    A slight pull towards slope 1 and intercept 0 keeps few positives from tipping it over.
+    """
+    n_rows = max(1, min(len(logits), _MAX_ENTRIES // logits.shape[1]))
+    z = np.clip(logits[:n_rows].ravel().astype(np.float64), -30.0, 30.0)
+    t = np.zeros(z.shape)
+    Y = sp.csr_matrix(Y[:n_rows])
+    t[np.repeat(np.arange(n_rows), np.diff(Y.indptr)) * Y.shape[1] + Y.indices] = 1.0
+    parameters = np.array([1.0, 0.0])
+    design = np.column_stack([z, np.ones_like(z)])
+    for _ in range(25):
+        p = 1.0 / (1.0 + np.exp(-design @ parameters))
+        gradient = design.T @ (p - t) + (parameters - [1.0, 0.0])
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        parameters = parameters - step / max(1.0, np.abs(step).max())
+        if np.abs(step).max() < 1e-8:
+            break
+    slope = max(parameters[0], 0.05)  # a ranking is never turned round
+    return float(slope), float(parameters[1])
+
+
+def logits_of(classifier, X):
+    """Logits of a multi-label classifier: its decision function, or log-odds of its scores."""
+    if hasattr(classifier, "decision_function"):
+        logits = np.asarray(classifier.decision_function(X), dtype=np.float32)
+        if logits.ndim == 2:
+            return logits
+    scores = np.clip(label_probabilities(classifier, X), 1e-7, 1 - 1e-7)
+    return np.log(scores / (1 - scores))

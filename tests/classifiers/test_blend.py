@@ -1,0 +1,340 @@
+"""Retrieval channels: blending by hand, weights by brute force, calibration by an optimizer."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+
+from skrr2qc.classifiers._blend import (
+    ChannelBlend,
+    calibration_curve,
+    choose_blend,
+    logits_of,
+    weighted_sum,
+)
+from skrr2qc.metrics import ndcg_at_k, precision_at_k
+
+
+class Fixed:
+    """A channel whose logits are known; None says that it must not be asked."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    def decision_function(self, X):
+        assert self.logits is not None, "asked for scores that count for nothing"
+        return np.tile(np.float32(self.logits), (len(X), 1))
+
+
+def make_channels(n_rows=120, n_labels=8, seed=0):
+    """Targets, and logits of three channels that err independently, the last one the most."""
+    rng = np.random.default_rng(seed)
+    Y = rng.random((n_rows, n_labels)) < 0.2
+    Y[np.arange(n_rows), rng.integers(n_labels, size=n_rows)] = True
+    names = {"head": (4.0, 3.0), "lexical": (0.5, 0.3), "label_texts": (0.2, 0.3)}
+    logits = {
+        name: (signal * Y - 5 + rng.normal(scale=noise, size=Y.shape)).astype(np.float32)
+        for name, (signal, noise) in names.items()
+    }
+    return sp.csr_matrix(Y.astype(np.float32)), logits
+
+
+# --- blending ---------------------------------------------------------------------------------
+
+
+def test_blend_by_hand():
+    blend = ChannelBlend(None, {"a": 0.25, "b": 0.75}, {"a": 2.0, "b": 0.5}, curve=(3.0, 1.0))
+    logits = {"a": np.array([[4.0, -8.0]]), "b": np.array([[-1.0, 1.0]])}
+    total = [[0.25 * 2 + 0.75 * -2, 0.25 * -4 + 0.75 * 2]]
+    assert_allclose(weighted_sum(logits, blend.weights, blend.spreads), total)
+    assert_allclose(blend.blend(logits), expit(3 * np.array(total) + 1), rtol=1e-6)
+
+
+def test_blend_asks_its_channels_and_leaves_their_logits():
+    channels = {"a": Fixed([4.0, -8.0]), "b": Fixed([-1.0, 1.0])}
+    blend = ChannelBlend(channels, {"a": 0.25, "b": 0.75}, {"a": 2.0, "b": 0.5}, unknown=[0])
+    scores = blend.predict_proba(["one", "two", "three"])
+    assert_allclose(scores[:, 1], np.full(3, expit(0.5)), rtol=1e-6)
+    assert scores.dtype == np.float32
+    logits = {"a": np.zeros((1, 2), dtype=np.float32)}
+    ChannelBlend(None, {"a": 1.0}, {"a": 1.0}, unknown=[0]).blend(logits)
+    assert_array_equal(logits["a"], np.zeros((1, 2)))
+
+
+def test_channel_without_weight_is_not_asked():
+    channels = {"head": Fixed([1.0, 2.0]), "lexical": Fixed(None)}
+    spreads = {"head": 1.0, "lexical": 1.0}
+    scores = ChannelBlend(channels, {"head": 1.0}, spreads).predict_proba(["a", "b"])
+    assert_allclose(scores, [expit([1.0, 2.0])] * 2, rtol=1e-6)
+
+
+def test_unknown_labels_rank_last_whatever_a_channel_says():
+    logits = {"head": np.float32([[50.0, -20.0, 3.0], [-25.0, -29.0, 90.0]])}
+    blend = ChannelBlend(None, {"head": 1.0}, {"head": 1.0}, unknown=[0, 2])
+    scores = blend.blend(logits)
+    assert (scores[:, [0, 2]] < scores[:, [1]]).all()
+    assert (scores[:, [0, 2]] > 0).all()
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1e-30, 40.0, 1e30, np.inf])
+def test_scores_stay_between_zero_and_one(extreme):
+    blend = ChannelBlend(
+        None, {"a": 0.5, "b": 0.5}, {"a": 1e-6, "b": 1e-6}, curve=(0.05, -700.0), unknown=[2]
+    )
+    logits = np.array([[extreme, -extreme, extreme]], dtype=np.float32)
+    scores = blend.blend({"a": logits, "b": logits})
+    assert np.isfinite(scores).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert scores.dtype == np.float32
+
+
+# --- choosing the weights ---------------------------------------------------------------------
+
+
+def brute_force_weights(Y, logits, least=0.05):
+    """Mean of the near-best grid points, from the metrics of one row at a time."""
+    names = list(logits)
+    k = min(5, Y.shape[1])
+    points, qualities, errors = [], [], []
+    for code in range(11 ** len(names)):
+        parts = [code // 11**i % 11 for i in range(len(names))]
+        if sum(parts) != 10:
+            continue
+        total = sum(w / 10 * logits[n] / logits[n].std() for w, n in zip(parts, names, strict=True))
+        rows = []
+        for i in range(Y.shape[0]):
+            row, scores = Y[[i]].toarray(), total[[i]]
+            has_label = row.any()
+            ndcg = ndcg_at_k(row, scores, k) if has_label else 0.0
+            rows.append((precision_at_k(row, scores, 1) + ndcg) / 2)
+        points.append([part / 10 for part in parts])
+        qualities.append(np.mean(rows))
+        errors.append(np.std(rows) / np.sqrt(len(rows)))
+    best = int(np.argmax(qualities))
+    good = np.array(qualities) >= qualities[best] - 0.5 * errors[best]
+    mean = np.array(points)[good].mean(axis=0)
+    mean = np.where(mean < least, 0.0, mean)
+    mean /= mean.sum()
+    return {n: w for n, w in zip(names, mean, strict=True) if w > 0}, good.sum()
+
+
+@pytest.mark.parametrize(
+    ("names", "n_labels"),
+    [
+        (("head", "lexical"), 8),
+        (("head", "lexical", "label_texts"), 8),
+        (("lexical", "label_texts"), 3),
+    ],
+)
+def test_weights_average_the_near_best_of_the_grid(names, n_labels):
+    Y, logits = make_channels(40, n_labels)
+    Y = sp.vstack([Y[:38], sp.csr_matrix((2, n_labels), dtype=np.float32)], format="csr")
+    logits = {name: logits[name] for name in names}
+    expected, n_good = brute_force_weights(Y, logits)
+    assert n_good > 1
+    found = choose_blend(Y, logits)["weights"]
+    assert list(found) == list(expected)
+    assert_allclose(list(found.values()), list(expected.values()), rtol=1e-9)
+
+
+def test_weights_are_better_than_each_channel_alone():
+    Y, logits = make_channels(400)
+    settings = choose_blend(Y, logits)
+    assert sum(settings["weights"].values()) == pytest.approx(1.0)
+    assert set(settings["spreads"]) == set(logits)
+
+    def quality(scores):
+        return precision_at_k(Y, scores, 1) + ndcg_at_k(Y, scores, 5)
+
+    blended = quality(ChannelBlend(None, **settings).blend(logits))
+    assert blended > max(quality(z) for z in logits.values()) + 0.02
+
+
+@pytest.mark.parametrize("order", [("head", "noise"), ("noise", "head")])
+def test_noise_gets_no_weight(order):
+    """Even a tenth of it ranks worse: the margins are small beside one large logit."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(6)[rng.integers(6, size=100)]
+    truth = Y.copy()
+    truth[0] *= 1000.0
+    logits = {"head": truth, "noise": rng.normal(size=Y.shape)}
+    settings = choose_blend(sp.csr_matrix(Y), {name: logits[name] for name in order})
+    assert settings["weights"] == {"head": 1.0}
+
+
+def test_noise_that_does_no_harm_gets_little_weight():
+    Y, _ = make_channels(400)
+    noise = np.random.default_rng(1).normal(size=(2, *Y.shape)).astype(np.float32)
+    truth = (3 * Y.toarray() + 0.5 * noise[0]).astype(np.float32)
+    weights = choose_blend(Y, {"noise": noise[1], "head": truth})["weights"]
+    assert weights["head"] > 0.6
+
+
+def test_channel_that_says_nothing():
+    Y, logits = make_channels()
+    silent = np.zeros(Y.shape, dtype=np.float32)
+    settings = choose_blend(Y, {"head": logits["head"], "silent": silent})
+    order = ChannelBlend(None, **settings).blend({"head": logits["head"], "silent": silent})
+    assert_array_equal(order.argmax(axis=1), logits["head"].argmax(axis=1))
+    only = choose_blend(Y, {"silent": silent})
+    scores = ChannelBlend(None, **only).blend({"silent": silent})
+    assert_allclose(scores, np.full(Y.shape, Y.mean()), atol=0.01)
+
+
+def test_channel_below_a_twentieth_is_dropped():
+    """A tenth of one noise changes no first label, more of it does: each gets a thirtieth."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(2)[rng.integers(2, size=60)]
+    truth = 2 * Y - 1
+    truth[0] *= 61.0  # makes the spread about 8 and the other margins small beside it
+    noise = {name: rng.choice([-1.0, 1.0], size=Y.shape) for name in ("one", "other")}
+    weights, _ = brute_force_weights(sp.csr_matrix(Y), {"head": truth, **noise}, least=0.0)
+    assert_allclose(list(weights.values()), [28 / 30, 1 / 30, 1 / 30])
+    settings = choose_blend(sp.csr_matrix(Y), {"head": truth, **noise})
+    assert settings["weights"] == {"head": 1.0}
+
+
+def test_scale_of_a_channel_does_not_matter():
+    Y, logits = make_channels()
+    expected = choose_blend(Y, logits)
+    scaled = choose_blend(Y, {**logits, "head": 64 * logits["head"]})
+    assert scaled["weights"] == expected["weights"]
+    assert scaled["spreads"]["head"] == pytest.approx(64 * expected["spreads"]["head"])
+    assert_allclose(scaled["curve"], expected["curve"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["head", "lexical"])
+def test_one_channel_alone(name):
+    Y, logits = make_channels()
+    settings = choose_blend(Y, {name: logits[name]})
+    assert settings["weights"] == {name: 1.0}
+    order = np.argsort(ChannelBlend(None, **settings).blend({name: logits[name]}), axis=1)
+    assert_array_equal(order, np.argsort(logits[name], axis=1))
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 4])
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_fewer_labels_than_the_cut_off(n_labels, n_rows):
+    rng = np.random.default_rng(0)
+    Y = sp.csr_matrix((rng.random((n_rows, n_labels)) < 0.5).astype(np.float32))
+    logits = {name: rng.normal(size=Y.shape).astype(np.float32) for name in "abc"}
+    settings = choose_blend(Y, logits)
+    assert sum(settings["weights"].values()) == pytest.approx(1.0)
+    scores = ChannelBlend(None, **settings).blend(logits)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_blend_is_calibrated():
+    Y, logits = make_channels(2000)
+    scores = ChannelBlend(None, **choose_blend(Y, logits)).blend(logits)
+    truth = Y.toarray()
+    edges = np.quantile(scores, np.linspace(0, 1, 6))
+    for low, high in pairwise(edges):
+        inside = (scores >= low) & (scores <= high)
+        assert scores[inside].mean() == pytest.approx(truth[inside].mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("middle", [10.0, -10.0, 1e4])
+def test_logits_that_hardly_vary_keep_their_order(middle):
+    """Divided by a tiny spread they were all beyond the ends of the sigmoid, and tied at 1."""
+    rng = np.random.default_rng(0)
+    Y = sp.csr_matrix((rng.random((50, 6)) < 0.2).astype(np.float32))
+    logits = (middle + middle * 1e-4 * rng.normal(size=Y.shape)).astype(np.float32)
+    settings = choose_blend(Y, {"head": logits})
+    after_another_training = logits * np.float32(1.01)
+    for z in (logits, after_another_training):
+        scores = ChannelBlend(None, **settings).blend({"head": z})
+        assert_array_equal(scores.argmax(axis=1), z.argmax(axis=1))
+        assert scores.mean() == pytest.approx(Y.mean(), abs=0.1)
+
+
+def test_only_so_many_rows_are_looked_at(monkeypatch):
+    Y, logits = make_channels(60)
+    monkeypatch.setattr("skrr2qc.classifiers._blend._MAX_ENTRIES", 30 * 8)
+    few = choose_blend(Y, logits)
+    expected = choose_blend(Y[:30], {name: z[:30] for name, z in logits.items()})
+    assert few["weights"].keys() == expected["weights"].keys()
+    assert few["spreads"] == {name: pytest.approx(z.std()) for name, z in logits.items()}
+
+
+# --- calibration ------------------------------------------------------------------------------
+
+
+def penalised(parameters, logits, targets):
+    z = parameters[0] * logits + parameters[1]
+    nll = np.logaddexp(0, z) - targets * z
+    return nll.sum() + 0.5 * ((parameters[0] - 1) ** 2 + parameters[1] ** 2)
+
+
+@pytest.mark.parametrize("slope, intercept", [(1.0, 0.0), (0.3, -1.0), (3.0, 2.0)])
+def test_curve_minimises_the_penalised_likelihood(slope, intercept):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(300, 5))
+    Y = rng.random(logits.shape) < expit(slope * logits + intercept)
+    found = calibration_curve(sp.csr_matrix(Y.astype(np.float32)), logits)
+    best = minimize(penalised, [1.0, 0.0], args=(logits, Y), tol=1e-10)
+    assert_allclose(found, best.x, atol=1e-4)
+    assert_allclose(found, (slope, intercept), rtol=0.2, atol=0.2)
+
+
+def test_curve_agrees_with_logistic_regression_on_many_rows():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(4000, 5))
+    Y = (rng.random(logits.shape) < expit(0.5 * logits - 1)).astype(np.float32)
+    model = LogisticRegression(C=1e9).fit(logits.reshape(-1, 1), Y.ravel())
+    found = calibration_curve(sp.csr_matrix(Y), logits)
+    assert_allclose(found, [model.coef_[0, 0], model.intercept_[0]], rtol=1e-2)
+
+
+def test_ranking_is_never_turned_round():
+    Y, logits = make_channels()
+    slope, _ = calibration_curve(Y, -logits["head"])
+    assert slope > 0
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-8, 1e8, np.inf])
+def test_curve_is_finite_at_the_extremes(scale):
+    sign = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    logits = np.nan_to_num(sign * scale, nan=0.0)
+    for Y in (np.eye(2), np.zeros((2, 2)), np.ones((2, 2))):
+        found = calibration_curve(sp.csr_matrix(Y), logits)
+        assert np.isfinite(found).all()
+        assert found[0] > 0
+
+
+# --- logits of anything -----------------------------------------------------------------------
+
+
+def test_logits_are_the_decision_function_or_log_odds():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 3)), (rng.random((40, 4)) < 0.4).astype(int)
+    linear = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
+    assert_allclose(logits_of(linear, X), linear.decision_function(X), rtol=1e-5)
+    neighbours = KNeighborsClassifier(4).fit(X, Y)
+    probabilities = np.column_stack([column[:, 1] for column in neighbours.predict_proba(X)])
+    logits = logits_of(neighbours, X)
+    inside = (probabilities > 0) & (probabilities < 1)
+    assert_allclose(logits[inside], logit(probabilities[inside]), rtol=1e-4, atol=1e-6)
+    assert (logits[probabilities == 0] < -15).all()
+    assert (logits[probabilities == 1] > 15).all()
+    assert np.isfinite(logits).all()
+
+
+def test_blend_of_two_real_classifiers():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 3)), (rng.random((40, 4)) < 0.4).astype(int)
+    channels = {
+        "linear": OneVsRestClassifier(LogisticRegression()).fit(X, Y),
+        "neighbours": KNeighborsClassifier(4).fit(X, Y),
+    }
+    weights, spreads = {"linear": 0.3, "neighbours": 0.7}, {"linear": 1.5, "neighbours": 8.0}
+    blend = ChannelBlend(channels, weights, spreads, (2.0, 0.5))
+    expected = blend.blend({name: logits_of(part, X) for name, part in channels.items()})
+    assert_array_equal(blend.predict_proba(X), expected)
