@@ -74,6 +74,9 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
     def _serves_unseen(self, name):
         return name == "label_texts" and len(self.unseen) > 0
 
+    def __repr__(self, *args):
+        return f"ChannelBlend(weights={self.weights})"  # fitted channels take seconds to print
+
     def __sklearn_is_fitted__(self):
         return True
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, rank_weight, rank_discount, lr), or by the
-# number of texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, lr), or by the number of
+# texts (queue_size).
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
@@ -16,7 +16,7 @@ _RECOMMENDED = {
     "temperature_spacing": "geometric",
     "ranks": "ceil",
     "positive_share": 1.0,
-    "rank_discount": None,
+    "rank_discount": 0.5,
     "set_distance": "mean",
     "label_sets": "all",
     "closeness": "cos01",
@@ -125,9 +125,8 @@ def resolve_settings(encoder, backbone, n_texts):
     if settings["n_epochs"] is None:
         settings["n_epochs"] = backbone.pretraining_epochs
     settings["lr"] = settings["lr"] or backbone.pretraining_lr
-    for name in ("rank_weight", "rank_discount"):
-        if settings[name] is None:
-            settings[name] = getattr(backbone, name)
+    if settings["rank_weight"] is None:
+        settings["rank_weight"] = backbone.rank_weight
     if settings["queue_size"] is None:
         settings["queue_size"] = max(n_texts // 100, 8 * settings["batch_size"])
     return SimpleNamespace(**settings)

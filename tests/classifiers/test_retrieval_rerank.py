@@ -36,14 +36,15 @@ from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_spl
 
 
 def make_encoder(**params):
-    return RCPTEncoder(**{"hidden_size": 16, "vocab_size": 300, **params})
+    """Without pre-training, unless asked for."""
+    return RCPTEncoder(**{"hidden_size": 16, "vocab_size": 300, "n_epochs": 0, **params})
 
 
 def make_classifier(**params):
     """Small and quick; a quarter of the 80 rows is held out."""
     parts = {
         "encoder": make_encoder(),
-        "head": ClassCenterHead(n_epochs=2),
+        "head": ClassCenterHead(n_epochs=1),
         "validation_fraction": 0.25,
         "random_state": 0,
     }
@@ -59,7 +60,7 @@ def fitted(questions):
 
 def make_reranker(classifier=None, **params):
     return MetaLabelReranker(
-        ClassCenterHead(n_epochs=2) if classifier is None else classifier, **params
+        ClassCenterHead(n_epochs=1) if classifier is None else classifier, **params
     )
 
 
