@@ -33,7 +33,7 @@ def _skrr2qc_rcpt(seed, encoder, labels):
 
 
 def _skrr2qc_tower(seed, encoder, labels):
-    return _composite(seed, encoder, labels, lexical=None)
+    return _composite(seed, encoder, labels, lexical=None, label_texts=False)
 
 
 def _skrr2qc_no_rerank(seed, encoder, labels):
@@ -55,10 +55,18 @@ def _fine_tuning(seed, encoder, labels):
     it, the held-out tenth is not trained on: a second training would double its time.
     """
     head = ClassCenterHead(
-        class_center_weight=0.0, center_init="means", n_frozen_layers=0, n_epochs=8, lr=5e-5
-    )
+        loss="bce", ancestor_weight=0.0, class_center_weight=0.0, center_init="means",
+        n_frozen_layers=0, n_epochs=8, lr=5e-5,
+    )  # fmt: skip
     return _composite(
-        seed, encoder, labels, head=head, lexical=None, reranker="passthrough", refit=False
+        seed,
+        encoder,
+        labels,
+        head=head,
+        lexical=None,
+        label_texts=False,
+        reranker="passthrough",
+        refit=False,
     )
 
 

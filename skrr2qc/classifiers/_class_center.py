@@ -69,11 +69,12 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     center_init : {"blend", "means", "texts"}, default="blend"
         Where weights and centers begin: at the mean vector of a label's training texts, at the
         vector of its name, or at a blend in which the name counts as one text more.
-    loss : {"bce", "asymmetric", "zlpr", "focal", "class_balanced"} or callable, default="bce"
+    loss : {"bce", "asymmetric", "zlpr", "focal", "class_balanced"} or callable, default=None
         Loss on the label scores: binary cross-entropy; `asymmetric_loss`, `zlpr_loss` and
         `focal_loss` with the constants they default to; cross-entropy whose positives weigh
-        `class_balanced_weights`; or any ``(logits, Y) -> 0-d tensor``. See Notes.
-    ancestor_weight : float, default=0.0
+        `class_balanced_weights`; or any ``(logits, Y) -> 0-d tensor``. See Notes. None leaves it
+        to the backbone: "class_balanced" for the compact one, "bce" otherwise.
+    ancestor_weight : float, default=0.3
         Factor on the cross-entropy of a second layer of scores, of the nodes above the labels in
         the hierarchy of `labels`, which is only there in training. No effect without a hierarchy.
     n_frozen_layers : int, default=None
@@ -151,8 +152,8 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         class_center_weight=0.1,
         class_center_form="paper",
         center_init="blend",
-        loss="bce",
-        ancestor_weight=0.0,
+        loss=None,
+        ancestor_weight=0.3,
         n_frozen_layers=None,
         n_epochs=None,
         lr=None,
@@ -214,12 +215,12 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         self._check_parameters()
         X, Y = self._check_data(X, y)
         device = resolve_device(self.device)
-        loss = label_loss(self.loss, Y, device)
+        label_loss("bce" if self.loss is None else self.loss, Y, device)  # tries a callable
         if self.encoder is not None:
             self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
         with seeded(self.random_state) as rng:
             inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
-            self.history_ = self._fit_module(inputs, Y, loss, rng, device)
+            self.history_ = self._fit_module(inputs, Y, rng, device)
         self.centers_ = self._label_head().centers.detach().cpu().numpy()
         return self
 
@@ -343,7 +344,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         check_number(self.class_center_weight, "class_center_weight", minimum=0)
         check_choice(self.class_center_form, "class_center_form", ("paper", "released"))
         check_choice(self.center_init, "center_init", ("blend", "means", "texts"))
-        if not callable(self.loss):
+        if self.loss is not None and not callable(self.loss):
             check_choice(self.loss, "loss", LOSSES)
         check_number(self.ancestor_weight, "ancestor_weight", minimum=0)
         self._check_training()
@@ -403,8 +404,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     def _tokens(self, X):
         return self.encoder_.tokenizer_.encode(X)[0]
 
-    def _fit_module(self, inputs, Y, loss, rng, device):
+    def _fit_module(self, inputs, Y, rng, device):
         """Build the module, let it begin at the rows to learn from, and train it."""
+        loss = label_loss(self._loss(), Y, device)
         parts = hold_out(inputs, Y, self.validation_fraction, rng)
         inputs, Y = parts[0]
         self.module_, defaults = self._start_module(inputs, Y.shape[1], rng)
@@ -423,6 +425,11 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         if len(parts) == 2:
             held_out = self._wide_batches(parts[1][0], device, Y=targets[1], states=states[1])
         return self._train(module, loss, batches, held_out, defaults, device)
+
+    def _loss(self):
+        if self.loss is not None:
+            return self.loss
+        return get_backbone(self.encoder_).label_loss if self._tunes_backbone() else "bce"
 
     def _start_module(self, inputs, n_labels, rng):
         """The module before training; the numbers of epochs and the learning rate it likes."""

@@ -168,7 +168,7 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         self.classifier_ = None
         if self.label_to_meta_ is not None:
             targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
-            classifier = ClassCenterHead() if self.classifier is None else self.classifier
+            classifier = ClassCenterHead(loss="bce") if self.classifier is None else self.classifier
             classifier = inherit(classifier, self)
             classifier = with_encoder(classifier, self.encoder)
             self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)

@@ -25,7 +25,7 @@ class _Backbone(nn.Module):
 
     Attributes
     ----------
-    lr, n_epochs, n_frozen_layers : float, int, int
+    lr, n_epochs, n_frozen_layers, label_loss : float, int, int, str
         Fine-tuning settings that an estimator uses unless its user sets them.
     pretraining_lr, pretraining_epochs, rank_weight : float, int, float
         The same for pre-training.
@@ -129,7 +129,7 @@ class CompactBackbone(_Backbone):
     .. [1] Kim. Convolutional Neural Networks for Sentence Classification. EMNLP 2014.
     """
 
-    lr, n_epochs, n_frozen_layers = 1e-3, 12, 0
+    lr, n_epochs, n_frozen_layers, label_loss = 1e-3, 12, 0, "class_balanced"
     pretraining_lr, pretraining_epochs, rank_weight = 1e-3, 8, 3.0
     sees_whole_text = False
 
@@ -200,7 +200,7 @@ class PretrainedBackbone(_Backbone):
         Used in place of building one.
     """
 
-    lr, n_epochs = 3e-4, 3
+    lr, n_epochs, label_loss = 3e-4, 3, "bce"
     pretraining_lr, pretraining_epochs, rank_weight = 1e-4, 2, 30.0
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):

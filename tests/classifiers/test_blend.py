@@ -48,51 +48,148 @@ def make_channels(n_rows=120, n_labels=8, seed=0):
 
 # --- blending ---------------------------------------------------------------------------------
 
+SCALES = {"a": (0.0, 2.0), "b": (1.0, 0.5)}
+
 
 def test_blend_by_hand():
-    blend = ChannelBlend(None, {"a": 0.25, "b": 0.75}, {"a": 2.0, "b": 0.5}, curve=(3.0, 1.0))
-    logits = {"a": np.array([[4.0, -8.0]]), "b": np.array([[-1.0, 1.0]])}
+    blend = ChannelBlend(None, {"a": 0.25, "b": 0.75}, SCALES, curve=(3.0, 1.0))
+    logits = {"a": np.array([[4.0, -8.0]]), "b": np.array([[0.0, 2.0]])}
     total = [[0.25 * 2 + 0.75 * -2, 0.25 * -4 + 0.75 * 2]]
-    assert_allclose(weighted_sum(logits, blend.weights, blend.spreads), total)
+    assert_allclose(weighted_sum(logits, blend.weights, blend.scales), total)
     assert_allclose(blend.blend(logits), expit(3 * np.array(total) + 1), rtol=1e-6)
 
 
 def test_blend_asks_its_channels_and_leaves_their_logits():
-    channels = {"a": Fixed([4.0, -8.0]), "b": Fixed([-1.0, 1.0])}
-    blend = ChannelBlend(channels, {"a": 0.25, "b": 0.75}, {"a": 2.0, "b": 0.5}, unknown=[0])
+    channels = {"a": Fixed([4.0, -8.0]), "b": Fixed([0.0, 2.0])}
+    blend = ChannelBlend(channels, {"a": 0.25, "b": 0.75}, SCALES, unseen=[0])
     scores = blend.predict_proba(["one", "two", "three"])
     assert_allclose(scores[:, 1], np.full(3, expit(0.5)), rtol=1e-6)
     assert scores.dtype == np.float32
-    logits = {"a": np.zeros((1, 2), dtype=np.float32)}
-    ChannelBlend(None, {"a": 1.0}, {"a": 1.0}, unknown=[0]).blend(logits)
-    assert_array_equal(logits["a"], np.zeros((1, 2)))
+    for name in ("a", "label_texts"):
+        logits = {name: np.ones((1, 2), dtype=np.float32)}
+        ChannelBlend(None, {name: 1.0}, {name: (0.0, 1.0)}, unseen=[0]).blend(logits)
+        assert_array_equal(logits[name], np.ones((1, 2)))
 
 
 def test_channel_without_weight_is_not_asked():
-    channels = {"head": Fixed([1.0, 2.0]), "lexical": Fixed(None)}
-    spreads = {"head": 1.0, "lexical": 1.0}
-    scores = ChannelBlend(channels, {"head": 1.0}, spreads).predict_proba(["a", "b"])
+    channels = {"head": Fixed([1.0, 2.0]), "lexical": Fixed(None), "label_texts": Fixed(None)}
+    scales = dict.fromkeys(channels, (0.0, 1.0))
+    scores = ChannelBlend(channels, {"head": 1.0}, scales).predict_proba(["a", "b"])
     assert_allclose(scores, [expit([1.0, 2.0])] * 2, rtol=1e-6)
 
 
-def test_unknown_labels_rank_last_whatever_a_channel_says():
+@pytest.mark.parametrize(
+    ("channels", "weighed", "unseen", "names"),
+    [
+        ("head lexical label_texts", "head", [], "head"),
+        ("head lexical label_texts", "head", [3], "head label_texts"),
+        ("head lexical label_texts", "head", np.array([], dtype=int), "head"),
+        ("head lexical label_texts", "head", np.array([0]), "head label_texts"),
+        ("head lexical label_texts", "label_texts lexical", [0], "lexical label_texts"),
+        ("label_texts head", "label_texts", [0, 1], "label_texts"),
+        ("label_texts head", "head", [0, 1], "label_texts head"),
+        ("head lexical", "lexical head", [0], "head lexical"),
+        ("head lexical", "lexical", [0], "lexical"),
+    ],
+)
+def test_names_of_the_channels_that_are_needed(channels, weighed, unseen, names):
+    """In the order of the channels: those with weight, and the one that unseen labels live on."""
+    channels = {name: Fixed([0.0] * 4) for name in channels.split()}
+    weights = dict.fromkeys(weighed.split(), 0.5)
+    blend = ChannelBlend(channels, weights, dict.fromkeys(channels, (0.0, 1.0)), unseen=unseen)
+    assert blend.names == names.split()
+    for name in set(channels) - set(blend.names):
+        channels[name].logits = None
+    assert blend.predict_proba(["a"]).shape == (1, 4)
+
+
+def test_repr_is_short():
+    """With the fitted channels in it, a page that shows the pipeline took ten seconds."""
+    blend = ChannelBlend({"head": Fixed([0.0])}, {"head": 1.0}, {"head": (0.0, 1.0)})
+    assert repr(blend) == str(blend) == "ChannelBlend(weights={'head': 1.0})"
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1e-30, 40.0, 1e30, np.inf])
+@pytest.mark.parametrize("name", ["b", "label_texts"])
+def test_scores_stay_between_zero_and_one(extreme, name):
+    scales = {"a": (0.0, 1e-6), name: (1.0, 1e-6)}
+    blend = ChannelBlend(None, {"a": 0.5, name: 0.5}, scales, curve=(0.05, -700.0), unseen=[2])
+    logits = np.array([[extreme, -extreme, extreme]], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        scores = blend.blend({"a": logits, name: logits})
+    assert np.isfinite(scores).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert scores.dtype == np.float32
+
+
+# --- labels without training texts ------------------------------------------------------------
+
+
+def test_unseen_labels_rank_last_whatever_a_channel_says():
     logits = {"head": np.float32([[50.0, -20.0, 3.0], [-25.0, -29.0, 90.0]])}
-    blend = ChannelBlend(None, {"head": 1.0}, {"head": 1.0}, unknown=[0, 2])
+    blend = ChannelBlend(None, {"head": 1.0}, {"head": (0.0, 1.0)}, unseen=[0, 2])
     scores = blend.blend(logits)
     assert (scores[:, [0, 2]] < scores[:, [1]]).all()
     assert (scores[:, [0, 2]] > 0).all()
 
 
-@pytest.mark.parametrize("extreme", [0.0, 1e-30, 40.0, 1e30, np.inf])
-def test_scores_stay_between_zero_and_one(extreme):
-    blend = ChannelBlend(
-        None, {"a": 0.5, "b": 0.5}, {"a": 1e-6, "b": 1e-6}, curve=(0.05, -700.0), unknown=[2]
-    )
-    logits = np.array([[extreme, -extreme, extreme]], dtype=np.float32)
-    scores = blend.blend({"a": logits, "b": logits})
-    assert np.isfinite(scores).all()
-    assert ((scores >= 0) & (scores <= 1)).all()
-    assert scores.dtype == np.float32
+@pytest.mark.parametrize(
+    ("weights", "totals"),
+    [
+        # Standardised: head 1, -1, 3; label_texts -2, 4, 6.
+        ({"head": 1.0}, [1.0, 0.5 * -1 + 0.5 * 4, 0.5 * 3 + 0.5 * 6]),
+        ({"label_texts": 1.0}, [-2.0, 4.0, 6.0]),
+        ({"head": 0.75, "label_texts": 0.25}, [0.25, 0.5 * 0.25 + 0.5 * 4, 0.5 * 3.75 + 0.5 * 6]),
+    ],
+)
+def test_half_of_an_unseen_label_is_its_text(weights, totals):
+    logits = {"head": np.float32([[5.0, 1.0, 9.0]]), "label_texts": np.float32([[0.1, 0.7, 0.9]])}
+    scales = {"head": (3.0, 2.0), "label_texts": (0.3, 0.1)}
+    blend = ChannelBlend(None, weights, scales, curve=(0.5, -1.0), unseen=[1, 2])
+    expected = expit(0.5 * np.array([totals]) - 1.0)
+    assert_allclose(blend.blend(logits), expected, rtol=1e-5)
+    channels = {name: Fixed(z[0]) for name, z in logits.items()}
+    assert_allclose(blend.set_params(channels=channels).predict_proba(["a"]), expected, rtol=1e-5)
+
+
+def test_without_unseen_labels_the_channel_counts_by_its_weight_alone():
+    Y, logits = make_channels()
+    settings = choose_blend(Y, logits) | {"weights": {"head": 0.5, "lexical": 0.5}}
+    expected = ChannelBlend(None, **settings).blend({n: logits[n] for n in ("head", "lexical")})
+    assert_array_equal(ChannelBlend(None, **settings).blend(logits), expected)
+
+
+@pytest.mark.parametrize("weights", [{"head": 1.0}, {"head": 0.6, "label_texts": 0.4}])
+def test_scores_of_other_labels_do_not_depend_on_unseen_ones(weights):
+    Y, logits = make_channels()
+    settings = choose_blend(Y, logits) | {"weights": weights}
+    expected = ChannelBlend(None, **settings).blend(logits)
+    with_channel = ChannelBlend(None, **settings, unseen=[2, 5]).blend(logits)
+    seen = [0, 1, 3, 4, 6, 7]
+    assert_array_equal(with_channel[:, seen], expected[:, seen])
+    assert (with_channel[:, [2, 5]] != expected[:, [2, 5]]).any()
+    if "label_texts" not in weights:
+        without = ChannelBlend(None, **settings, unseen=[2, 5]).blend({"head": logits["head"]})
+        assert_array_equal(without[:, seen], expected[:, seen])
+        assert (without[:, [2, 5]].max(axis=1) < without[:, seen].min(axis=1)).all()
+
+
+def test_unseen_label_that_matches_best_comes_first():
+    """The head knows nothing of it and puts it where it puts most labels: below its mean."""
+    head = np.float32([[2.0, 4.0, -6.0, 1.0]])
+    own = np.float32([[0.1, 0.0, 0.9, 0.0]])
+    scales = {"head": (0.0, 4.0), "label_texts": (0.1, 0.1)}
+    blend = ChannelBlend(None, {"head": 1.0}, scales, unseen=[2])
+    assert blend.blend({"head": head, "label_texts": own}).argmax() == 2
+    unlike = np.where(own == np.float32(0.9), np.float32(0.0), own)
+    assert blend.blend({"head": head, "label_texts": unlike}).argmin() == 2
+
+
+def test_every_label_may_be_unseen():
+    own = np.float32([[0.1, 0.5, 0.3]])
+    blend = ChannelBlend(None, {"a": 1.0}, {"a": (0, 1), "label_texts": (0, 1)}, unseen=range(3))
+    logits = {"a": np.zeros((1, 3), dtype=np.float32), "label_texts": own}
+    assert_allclose(blend.blend(logits), expit(0.5 * own), rtol=1e-6)
 
 
 # --- choosing the weights ---------------------------------------------------------------------
@@ -107,7 +204,8 @@ def brute_force_weights(Y, logits, least=0.05):
         parts = [code // 11**i % 11 for i in range(len(names))]
         if sum(parts) != 10:
             continue
-        total = sum(w / 10 * logits[n] / logits[n].std() for w, n in zip(parts, names, strict=True))
+        standard = {n: (z - z.mean()) / z.std() for n, z in logits.items()}
+        total = sum(w / 10 * standard[n] for w, n in zip(parts, names, strict=True))
         rows = []
         for i in range(Y.shape[0]):
             row, scores = Y[[i]].toarray(), total[[i]]
@@ -148,7 +246,7 @@ def test_weights_are_better_than_each_channel_alone():
     Y, logits = make_channels(400)
     settings = choose_blend(Y, logits)
     assert sum(settings["weights"].values()) == pytest.approx(1.0)
-    assert set(settings["spreads"]) == set(logits)
+    assert set(settings["scales"]) == set(logits)
 
     def quality(scores):
         return precision_at_k(Y, scores, 1) + ndcg_at_k(Y, scores, 5)
@@ -206,8 +304,47 @@ def test_scale_of_a_channel_does_not_matter():
     expected = choose_blend(Y, logits)
     scaled = choose_blend(Y, {**logits, "head": 64 * logits["head"]})
     assert scaled["weights"] == expected["weights"]
-    assert scaled["spreads"]["head"] == pytest.approx(64 * expected["spreads"]["head"])
+    assert_allclose(scaled["scales"]["head"], 64 * np.array(expected["scales"]["head"]), rtol=1e-6)
     assert_allclose(scaled["curve"], expected["curve"], rtol=1e-4)
+
+
+def test_scales_are_mean_and_standard_deviation():
+    Y, logits = make_channels()
+    scales = choose_blend(Y, logits)["scales"]
+    for name, z in logits.items():
+        assert scales[name] == pytest.approx((z.mean(), z.std()), rel=1e-5)
+        standard = weighted_sum({name: z}, {name: 1.0}, scales)
+        assert standard.mean() == pytest.approx(0.0, abs=1e-5)
+        assert standard.std() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("unseen", [(), (2, 5)])
+@pytest.mark.parametrize("shifted", ["head", "lexical", "label_texts"])
+def test_constant_on_a_channel_changes_no_score(shifted, unseen):
+    """Uncentred, it went to the head of unseen labels, and into the middle of the curve."""
+    Y, logits = make_channels()
+    moved = {**logits, shifted: logits[shifted] + np.float32(16.0)}
+    before, after = choose_blend(Y, logits), choose_blend(Y, moved)
+    assert after["weights"] == pytest.approx(before["weights"], rel=1e-6)
+    expected = ChannelBlend(None, **before, unseen=unseen).blend(logits)
+    assert_allclose(
+        ChannelBlend(None, **after, unseen=unseen).blend(moved), expected, rtol=1e-3, atol=1e-6
+    )
+    stale = ChannelBlend(None, **before, unseen=unseen).blend(moved)
+    assert not np.allclose(stale, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("alone", ["head", "label_texts"])
+def test_alone_takes_all_the_weight(alone):
+    """The others keep their scales: unseen labels are scored by one of them."""
+    Y, logits = make_channels()
+    freely = choose_blend(Y, logits)
+    settings = choose_blend(Y, logits, alone)
+    assert settings["weights"] == {alone: 1.0} != freely["weights"]
+    assert settings["scales"] == freely["scales"]
+    mean, spread = settings["scales"][alone]
+    curve = calibration_curve(Y, (logits[alone] - mean) / spread)
+    assert_allclose(settings["curve"], curve, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["head", "lexical"])
@@ -248,11 +385,15 @@ def test_logits_that_hardly_vary_keep_their_order(middle):
     Y = sp.csr_matrix((rng.random((50, 6)) < 0.2).astype(np.float32))
     logits = (middle + middle * 1e-4 * rng.normal(size=Y.shape)).astype(np.float32)
     settings = choose_blend(Y, {"head": logits})
-    after_another_training = logits * np.float32(1.01)
-    for z in (logits, after_another_training):
+    slope, _ = settings["curve"]
+    for shift in (0.0, 0.01):  # of another training, as a share: a spread at most
+        z = logits * np.float32(1 + shift)
         scores = ChannelBlend(None, **settings).blend({"head": z})
         assert_array_equal(scores.argmax(axis=1), z.argmax(axis=1))
-        assert scores.mean() == pytest.approx(Y.mean(), abs=0.1)
+        assert len(np.unique(scores)) > 20
+        expected = expit(logit(Y.mean()) + slope * shift * 100 * np.sign(middle))
+        assert scores.mean() == pytest.approx(expected, abs=0.02)
+    assert slope < 1.5
 
 
 def test_only_so_many_rows_are_looked_at(monkeypatch):
@@ -261,7 +402,8 @@ def test_only_so_many_rows_are_looked_at(monkeypatch):
     few = choose_blend(Y, logits)
     expected = choose_blend(Y[:30], {name: z[:30] for name, z in logits.items()})
     assert few["weights"].keys() == expected["weights"].keys()
-    assert few["spreads"] == {name: pytest.approx(z.std()) for name, z in logits.items()}
+    for name, z in logits.items():
+        assert few["scales"][name] == pytest.approx((z.mean(), z.std()), rel=1e-5)
 
 
 # --- calibration ------------------------------------------------------------------------------
@@ -334,7 +476,8 @@ def test_blend_of_two_real_classifiers():
         "linear": OneVsRestClassifier(LogisticRegression()).fit(X, Y),
         "neighbours": KNeighborsClassifier(4).fit(X, Y),
     }
-    weights, spreads = {"linear": 0.3, "neighbours": 0.7}, {"linear": 1.5, "neighbours": 8.0}
-    blend = ChannelBlend(channels, weights, spreads, (2.0, 0.5))
+    weights = {"linear": 0.3, "neighbours": 0.7}
+    scales = {"linear": (-0.5, 1.5), "neighbours": (-7.0, 8.0)}
+    blend = ChannelBlend(channels, weights, scales, (2.0, 0.5))
     expected = blend.blend({name: logits_of(part, X) for name, part in channels.items()})
     assert_array_equal(blend.predict_proba(X), expected)

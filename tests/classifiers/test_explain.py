@@ -14,8 +14,8 @@ from skrr2qc import ClassCenterHead, MetaLabelReranker, RCPTEncoder, RetrievalRe
 
 def make_classifier(**params):
     parts = {
-        "encoder": RCPTEncoder(hidden_size=16, vocab_size=300),
-        "head": ClassCenterHead(n_epochs=2),
+        "encoder": RCPTEncoder(hidden_size=16, vocab_size=300, n_epochs=0),
+        "head": ClassCenterHead(n_epochs=1),
         "validation_fraction": 0.25,
         "random_state": 0,
     }
@@ -155,8 +155,13 @@ def test_label_texts_are_no_training_texts(questions):
     Y[:, 3] = 0
     with pytest.warns(UserWarning, match="1 of 12 labels have no training text"):
         classifier = make_classifier(labels=questions.labels).fit(texts, Y.tocsr())
-    name = questions.labels.names[3]
-    explanation = classifier.explain(questions.labels.texts[3], k=12)
+    name, own_text = questions.labels.names[3], questions.labels.texts[3]
+    explanation = classifier.explain(own_text, k=12)
     nearest = {reason.label: reason.nearest for reason in explanation.reasons}
     assert nearest[name] == []
     assert {text for found in nearest.values() for text, _ in found} <= set(texts)
+    unseen = next(reason for reason in explanation.reasons if reason.label == name)
+    retrieval = classifier.retriever_.predict_proba([own_text])[0]
+    assert unseen.retrieval_rank == 1
+    assert unseen.retrieval_score == pytest.approx(retrieval[3], rel=1e-6)
+    assert unseen.score == pytest.approx(classifier.predict_proba([own_text])[0, 3], rel=1e-6)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
 from skrr2qc import LabelSpace
 from skrr2qc.baselines import TfidfLinearClassifier
-from skrr2qc.classifiers._blend import logits_of
+from skrr2qc.classifiers._blend import ChannelBlend, logits_of
 from skrr2qc.classifiers._label_texts import LabelTextSimilarity, add_label_texts
 
 TEXTS = ["The area of a circle", "Solve the quadratic equation", "The mean of a sample"] * 3
@@ -87,6 +88,23 @@ def test_chinese_labels():
     channel = LabelTextSimilarity(labels).fit(["求圆的面积", "解一元二次方程", "求半径"])
     scores = channel.decision_function(["这个圆的面积是多少", "这个二次方程的解"])
     assert_array_equal(scores.argmax(axis=1), [0, 1])
+
+
+def test_likeness_is_what_unseen_labels_are_ranked_by():
+    """Whatever the head makes of them: it has met neither of the last two."""
+    channel = LabelTextSimilarity(LABELS).fit(TEXTS)
+    texts = ["the median", "a quadratic equation"]
+    own = logits_of(channel, texts)
+    head = np.tile(np.float32([3.0, -1.0, -1.0]), (2, 1))
+    scales = {"head": (0.0, 2.0), "label_texts": (float(own.mean()), float(own.std()))}
+    blend = ChannelBlend({"label_texts": channel}, {"head": 1.0}, scales, unseen=[1, 2])
+    assert blend.names == ["label_texts"]
+    scores = blend.blend({"head": head, "label_texts": own})
+    assert_array_equal(np.argmax(scores[:, 1:], axis=1) + 1, [2, 1])
+    assert_allclose(scores[:, 0], np.full(2, expit(1.5)), rtol=1e-6)
+    lifted = logit(scores[:, 1:].astype(float)) + 0.25
+    standard = (own[:, 1:] - own.mean()) / own.std()
+    assert_allclose(lifted, 0.5 * standard, rtol=1e-4, atol=1e-5)
 
 
 def test_one_label_has_a_column():

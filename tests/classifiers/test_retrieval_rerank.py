@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -53,8 +53,9 @@ def make_classifier(**params):
 
 @pytest.fixture(scope="module")
 def fitted(questions):
-    """With meta-labels, fitted once: leave it as it is."""
-    classifier = make_classifier(labels=questions.labels, reranker=make_reranker())
+    """With meta-labels and pre-training, fitted once: leave it as it is."""
+    encoder = make_encoder(n_epochs=1, label_epochs=1)
+    classifier = make_classifier(encoder=encoder, labels=questions.labels, reranker=make_reranker())
     return classifier.fit(list(questions.texts), questions.Y)
 
 
@@ -114,6 +115,7 @@ def test_grid_search(questions):
             labels=questions.labels,
             lexical=None,
             validation_fraction=0.5,
+            refit=False,
         ),
         {"encoder__n_epochs": [0, 1], "reranker__alpha": [0.0, 3.0]},
         cv=MultilabelStratifiedKFold(2),
@@ -198,15 +200,20 @@ def test_every_part_has_a_seed_of_its_own(fitted, labelled_texts, monkeypatch):
 # --- targets ----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def fitted_on_indicators(questions):
+    classifier = make_classifier(labels=questions.labels, reranker="passthrough", lexical=None)
+    return classifier.fit(list(questions.texts), questions.Y)
+
+
 @pytest.mark.parametrize("form", [set, list, tuple, frozenset])
-def test_label_names_as_targets(questions, form):
-    X, Y = list(questions.texts), questions.Y
+def test_label_names_as_targets(questions, fitted_on_indicators, form):
+    X, Y, expected = list(questions.texts), questions.Y, fitted_on_indicators
     names = [form(row) for row in questions.labels.decode(Y)]
-    expected = make_classifier(labels=questions.labels, reranker="passthrough").fit(X, Y)
     classifier = clone(expected).fit(X, names)
     assert_array_equal(classifier.predict_proba(X), expected.predict_proba(X))
     assert classifier.labels_ is questions.labels
-    without = make_classifier().fit(X, names)
+    without = make_classifier(lexical=None).fit(X, names)
     assert without.labels is None
     assert without.labels_ == LabelSpace.from_targets(names)
     assert without.labels_.names == tuple(sorted(questions.labels.names))
@@ -403,10 +410,41 @@ CASES = {
         "reranker": make_reranker(NEIGHBOURS),
         "weights": HALF,
     },
+    "unseen": {"unseen": [2, 9]},
+    "unseen, label texts": {"labels": True, "unseen": [2, 9]},
+    "unseen, all channels": {"labels": True, "unseen": [2, 9], "weights": THREE},
+    "unseen, head only": {"labels": True, "unseen": [2, 9], "weights": {"head": 1.0}},
+    "unseen, lexical only": {"labels": True, "unseen": [2, 9], "weights": {"lexical": 1.0}},
+    "unseen, no lexical channel": {"labels": True, "unseen": [0, 11], "lexical": None},
+    "unseen, label texts not read": {"labels": True, "unseen": [2, 9], "label_texts": False},
+    "unseen, not refitted": {
+        "labels": True,
+        "unseen": [2, 9],
+        "refit": False,
+        "weights": {"head": 1.0},
+        "reranker": "passthrough",
+    },
+    "unseen, foreign head on a vectorizer": {
+        "labels": True,
+        "unseen": [2, 9],
+        "encoder": TfidfVectorizer(),
+        "head": FOREIGN,
+        "weights": {"head": 1.0},
+        "reranker": "passthrough",
+    },
+    "unseen, foreign lexical channel": {
+        "labels": True,
+        "unseen": [2, 9],
+        "lexical": make_pipeline(TfidfVectorizer(), NEIGHBOURS),
+        "weights": HALF,
+    },
 }
 
 
-@pytest.mark.filterwarnings("ignore:Label not .* is present in all training examples")
+@pytest.mark.filterwarnings(
+    "ignore:Label not .* is present in all training examples",
+    "ignore:.* labels have no training text",
+)
 @pytest.mark.parametrize("case", CASES)
 def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeypatch, case):
     """Foreign meta-classifiers differed in the last digits, others were not even fitted."""
@@ -417,10 +455,15 @@ def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeyp
         force_weights(monkeypatch, weights)
     if params.pop("labels", False):
         params["labels"] = questions.labels
+        if case != "meta-labels":  # that is the one with the default reranker, which is slow
+            params.setdefault("reranker", make_reranker())
+    unseen = params.pop("unseen", [])
+    Y = sp.csr_matrix(Y.toarray() * ~np.isin(np.arange(12), unseen))
     if "pipeline as head" in case:
         params["head"] = make_pipeline(FunctionTransformer(accept_sparse=True), FOREIGN)
     classifier = make_classifier(**params).fit(X, Y)
     assert weights is None or classifier.channel_weights_ == weights
+    assert classifier.unseen_.tolist() == unseen
     assert list(classifier.pipeline_.named_steps) == ["encoder", "head", "reranker"]
     for texts in (X, X[:1], ["", "area of $x^2$", "面积"]):
         scores = classifier.predict_proba(texts)
@@ -438,8 +481,8 @@ def test_foreign_head_is_what_scikit_learn_makes_of_the_vectors(labelled_texts):
     vectors = classifier.encoder_.transform(X)
     expected = clone(FOREIGN).fit(vectors, Y.toarray()).decision_function(vectors)
     slope, intercept = classifier.blend_["curve"]
-    slope = slope / classifier.blend_["spreads"]["head"]
-    expected = 1 / (1 + np.exp(-(slope * expected + intercept)))
+    mean, spread = classifier.blend_["scales"]["head"]
+    expected = 1 / (1 + np.exp(-(slope * (expected - mean) / spread + intercept)))
     assert_allclose(classifier.retriever_.predict_proba(X), expected, rtol=1e-4)
     assert_allclose(classifier.predict_proba(X), classifier.calibration_(expected), rtol=1e-4)
 
@@ -499,7 +542,8 @@ def test_too_few_rows_to_hold_any_out(labelled_texts):
     X, Y = labelled_texts
     keep = np.unique(Y[:30].indices)
     Y = Y[:30][:, keep]
-    with pytest.warns(UserWarning, match="too few to choose on") as caught:
+    message = "too few to choose on: .* labels are scored by the head alone"
+    with pytest.warns(UserWarning, match=message) as caught:
         classifier = make_classifier().fit(X[:30], Y)
     assert len(caught) == 1
     assert classifier.n_validation_ == 0
@@ -533,13 +577,14 @@ def test_head_without_weight_is_kept_and_not_asked(labelled_texts, monkeypatch, 
 def test_weights_are_shares_of_the_channels_there_are(labelled_texts, questions):
     X, Y = labelled_texts
     for labels, names in [(None, {"head", "lexical"}), (questions.labels, set(THREE))]:
-        classifier = make_classifier(labels=labels).fit(X, Y)
+        classifier = make_classifier(labels=labels, reranker="passthrough").fit(X, Y)
         weights = classifier.channel_weights_
         assert set(weights) <= names
         assert sum(weights.values()) == pytest.approx(1.0)
         assert min(weights.values()) > 0
         assert set(classifier.retriever_.channels) == set(weights)
-        assert set(classifier.blend_["spreads"]) == names
+        assert classifier.retriever_.names == [name for name in THREE if name in weights]
+        assert set(classifier.blend_["scales"]) == names
 
 
 def test_threshold_decides_what_is_predicted(fitted, questions):
@@ -555,7 +600,7 @@ def test_threshold_decides_what_is_predicted(fitted, questions):
 def test_rule_is_chosen_on_calibrated_held_out_scores(labelled_texts, questions, rule):
     X, Y = labelled_texts
     kind = {"encoder": TfidfVectorizer(), "labels": questions.labels, "refit": False}
-    classifier = make_classifier(**kind, threshold=rule).fit(X, Y)
+    classifier = make_classifier(**kind, reranker=make_reranker(), threshold=rule).fit(X, Y)
     _, held_out = train_holdout_split(Y, 0.25, random_state=0)
     scores = classifier.predict_proba([X[i] for i in held_out])
     expected = choose_decision(Y[held_out], scores, rule)
@@ -633,6 +678,78 @@ def test_warning_says_what_becomes_of_unseen_labels():
         assert len(caught) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("weights", [{"head": 1.0}, {"lexical": 1.0}, HALF])
+def test_channel_without_weight_serves_unseen_labels(monkeypatch, weights, refit):
+    """It was dropped with its weight, and a label that nobody had used yet could not come up."""
+    X, Y = make_shapes()
+    force_weights(monkeypatch, weights)
+    classifier = make_classifier(labels=SHAPES, refit=refit).fit(X, Y)
+    assert classifier.channel_weights_ == weights
+    retriever = classifier.retriever_
+    assert retriever.names == list(retriever.channels) == [*weights, "label_texts"]
+    assert (classifier.lexical_ is not None) == ("lexical" in weights)
+    names, _ = classifier.predict_topk([*QUERIES, "circle radius"], k=1)
+    assert names.ravel().tolist() == ["h", "h", "circle"]
+
+    logits = {n: channel.decision_function(QUERIES) for n, channel in retriever.channels.items()}
+    scales = classifier.blend_["scales"]
+    standard = {n: (z - scales[n][0]) / scales[n][1] for n, z in logits.items()}
+    blended = sum(weight * standard[name] for name, weight in weights.items())
+    blended[:, 3] = 0.5 * blended[:, 3] + 0.5 * standard["label_texts"][:, 3]
+    slope, intercept = classifier.blend_["curve"]
+    expected = 1 / (1 + np.exp(-(slope * blended + intercept)))
+    assert_allclose(retriever.predict_proba(QUERIES), expected, rtol=1e-4)
+    assert_array_equal(
+        classifier.pipeline_.predict_proba(QUERIES), classifier.predict_proba(QUERIES)
+    )
+
+    Y = sp.csr_matrix(np.eye(4, dtype=np.float32)[np.arange(80) % 4])
+    all_seen = clone(classifier).fit(X, Y)
+    assert list(all_seen.retriever_.channels) == list(weights)
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_scales_are_those_of_labels_with_texts(monkeypatch):
+    """What the head says of labels that it never met would move the others."""
+    X, Y = make_shapes()
+    seen_by, choose = [], composite.choose_blend
+
+    def watch_blend(targets, logits, alone):
+        seen_by.append((targets, logits))
+        return choose(targets, logits, alone)
+
+    monkeypatch.setattr(composite, "choose_blend", watch_blend)
+    classifier = make_classifier(labels=SHAPES, refit=False).fit(X, Y)
+    ((targets, logits),) = seen_by
+    _, held_out = train_holdout_split(Y, 0.25, random_state=0)
+    assert_array_equal(targets.toarray(), Y[held_out][:, :3].toarray())
+    texts = [X[i] for i in held_out]
+    for name, channel in classifier.retriever_.channels.items():
+        z = channel.decision_function(texts)[:, :3]
+        assert_array_equal(logits[name], z)
+        assert classifier.blend_["scales"][name] == pytest.approx((z.mean(), z.std()), rel=1e-4)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_whose_vectorizer_matches_label_texts(labelled_texts, questions, monkeypatch, own):
+    """One of another kind may count words, or be anything else that is called `vectorizer_`."""
+    X, Y = labelled_texts
+    force_weights(monkeypatch, THREE)
+    lexical = TfidfLinearClassifier(analyzer="word", validation_fraction=0, C=1.0)
+    lexical = lexical if own else OwnLexical()
+    kind = {"labels": questions.labels, "encoder": TfidfVectorizer(), "reranker": "passthrough"}
+    classifier = make_classifier(**kind, lexical=lexical).fit(X, Y)
+    channel = classifier.retriever_.channels["label_texts"]
+    assert (channel.vectorizer_ is classifier.lexical_.vectorizer_) == own
+    if not own:
+        everything = [*X, *questions.labels.texts]
+        expected = TfidfLinearClassifier().make_vectorizer(everything).fit(everything)
+        difference = channel.vectorizer_.transform(X) - expected.transform(X)
+        assert abs(difference).max() == 0
+
+
 def test_foreign_heads_meet_every_label():
     """One-vs-rest warns of a label without a positive row: with its text, each has one."""
     X, Y = make_shapes()
@@ -655,6 +772,20 @@ class OwnHead(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         return self.model_.predict_proba(self.encoder.transform(X))
+
+
+class OwnLexical(ClassifierMixin, BaseEstimator):
+    """Classifier of texts with a vectorizer of its own."""
+
+    def fit(self, X, y):
+        self.vectorizer_ = CountVectorizer().fit(X)
+        counts = self.vectorizer_.transform(X)
+        self.model_ = OneVsRestClassifier(LogisticRegression()).fit(counts, y)
+        self.classes_ = np.arange(y.shape[1])
+        return self
+
+    def predict_proba(self, X):
+        return self.model_.predict_proba(self.vectorizer_.transform(X))
 
 
 class Recorder(OneVsRestClassifier):
@@ -688,9 +819,9 @@ def test_who_reads_label_texts(labelled_texts, questions, monkeypatch, refit):
         monkeypatch.setattr(kind, "seen", [])
     chosen_on, choose = [], composite.choose_blend
 
-    def watch_blend(targets, logits):
-        chosen_on.append((targets.toarray(), {z.shape for z in logits.values()}))
-        return choose(targets, logits)
+    def watch_blend(targets, logits, alone):
+        chosen_on.append((targets.toarray(), {z.shape for z in logits.values()}, alone))
+        return choose(targets, logits, alone)
 
     monkeypatch.setattr(composite, "choose_blend", watch_blend)
     classifier = make_classifier(
@@ -715,7 +846,8 @@ def test_who_reads_label_texts(labelled_texts, questions, monkeypatch, refit):
     assert seen_X == X
     assert seen_Y.shape == (80, 12)
     assert seen_Y[held_out].nnz == 0
-    ((targets, shapes),) = chosen_on
+    ((targets, shapes, alone),) = chosen_on
+    assert alone is None
     assert_array_equal(targets, Y[held_out].toarray())
     assert shapes == {(len(held_out), 12)}
     assert classifier.train_texts_ == X
@@ -740,7 +872,7 @@ def test_without_texts_of_labels_nothing_is_added(labelled_texts, questions, fit
     X, Y = labelled_texts
     kind = {"encoder": TfidfVectorizer(), "head": FOREIGN, "reranker": "passthrough"}
     plain = make_classifier(**kind).fit(X, Y)
-    assert set(plain.blend_["spreads"]) == {"head", "lexical"}
+    assert set(plain.blend_["scales"]) == {"head", "lexical"}
     assert {n for _, n in fits} <= {80, 80 - plain.n_validation_}
     for params in ({"label_texts": False}, {"label_texts": False, "labels": questions.labels}):
         same = make_classifier(**kind, **params).fit(X, Y)
@@ -752,7 +884,7 @@ def test_names_in_targets_are_texts_of_labels(labelled_texts, questions):
     X, Y = labelled_texts
     names = questions.labels.decode(Y)
     classifier = make_classifier(encoder=TfidfVectorizer()).fit(X, names)
-    assert set(classifier.blend_["spreads"]) == set(THREE)
+    assert set(classifier.blend_["scales"]) == set(THREE)
 
 
 def test_label_texts_without_rows_to_weigh_them(labelled_texts, questions, fits):
@@ -762,7 +894,25 @@ def test_label_texts_without_rows_to_weigh_them(labelled_texts, questions, fits)
     with pytest.warns(UserWarning, match="too few to choose on"):
         classifier = make_classifier(labels=labels).fit(X[:30], Y[:30][:, keep])
     assert classifier.channel_weights_ == {"head": 1.0}
+    assert classifier.retriever_.names == ["head"]
     assert fits == [("RCPTEncoder", 30), ("ClassCenterHead", 30 + len(keep))]
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+@pytest.mark.parametrize("reads", [True, False])
+def test_unseen_labels_without_rows_to_weigh_channels(fits, reads):
+    """The head alone has weight; the likeness of the texts still tells of unseen labels."""
+    X, Y = make_shapes(30)
+    classifier = make_classifier(labels=SHAPES, label_texts=reads, validation_fraction=0.1)
+    with pytest.warns(UserWarning, match="too few to choose on"):
+        classifier.fit(X, Y)
+    assert classifier.n_validation_ == 0
+    assert classifier.channel_weights_ == {"head": 1.0}
+    assert classifier.retriever_.names == ["head", "label_texts"][: 1 + reads]
+    assert [name for name, _ in fits] == ["RCPTEncoder", "ClassCenterHead"]
+    names, scores = classifier.predict_topk(QUERIES, k=4)
+    assert (names[:, -1 + reads] == "h").all()  # the first, or the last
+    assert_array_equal(np.sort(classifier.pipeline_.predict_proba(QUERIES))[:, ::-1], scores)
 
 
 @pytest.mark.parametrize("text", ["", "\u2603", "area of a circle"])
@@ -781,6 +931,7 @@ def test_label_texts_is_a_parameter(labelled_texts, questions):
     assert clone(classifier).label_texts is False
     assert "label_texts=False" in repr(classifier)
     classifier.set_params(encoder=TfidfVectorizer(), lexical=None, validation_fraction=0.5)
+    classifier.set_params(reranker="passthrough")
     X, Y = labelled_texts
     search = GridSearchCV(
         classifier,
@@ -912,11 +1063,10 @@ def test_half_of_a_surrogate_pair_is_no_text(labelled_texts):
 
 
 @pytest.mark.parametrize("memory_type", [str, lambda path: joblib.Memory(path, verbose=0)])
-def test_memory_changes_no_score(labelled_texts, questions, tmp_path, fits, memory_type):
+def test_memory_changes_no_score(labelled_texts, fitted, tmp_path, fits, memory_type):
     X, Y = labelled_texts
-    classifier = make_classifier(reranker=make_reranker(), labels=questions.labels)
-    expected = classifier.fit(X, Y).predict_proba(X)
-    classifier = clone(classifier).set_params(memory=memory_type(str(tmp_path)))
+    expected = fitted.predict_proba(X)
+    classifier = clone(fitted).set_params(memory=memory_type(str(tmp_path)))
     for is_first in (True, False):
         fits.clear()
         scores = classifier.fit(X, Y).predict_proba(X)
@@ -956,6 +1106,7 @@ def test_grid_fits_the_encoder_once_a_fold(labelled_texts, questions, tmp_path, 
         reranker=make_reranker(),
         labels=questions.labels,
         validation_fraction=0.5,
+        refit=False,
         memory=str(tmp_path),
     )
     GridSearchCV(
@@ -1072,9 +1223,8 @@ def test_stateless_vectorizer(labelled_texts):
     assert_array_equal(classifier.pipeline_.predict_proba(X), scores)
 
 
-def test_html_before_and_after_fit(labelled_texts, questions):
-    classifier = make_classifier(labels=questions.labels, reranker=make_reranker())
-    for estimator in (classifier, classifier.fit(*labelled_texts), classifier.pipeline_):
+def test_html_before_and_after_fit(fitted):
+    for estimator in (clone(fitted), fitted, fitted.pipeline_):
         page = estimator._repr_html_()
         assert "ClassCenterHead" in page or "ScoreStep" in page
         assert "RCPTEncoder" in page or "EncodeStep" in page

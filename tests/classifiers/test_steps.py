@@ -18,9 +18,9 @@ from skrr2qc import ClassCenterHead, MetaLabelReranker, RCPTEncoder, RetrievalRe
 
 @pytest.fixture(scope="module")
 def make(questions):
-    def make(weights=None, **params):
+    def make(weights=None, unseen=(), **params):
         parts = {
-            "encoder": RCPTEncoder(hidden_size=16, vocab_size=300),
+            "encoder": RCPTEncoder(hidden_size=16, vocab_size=300, n_epochs=0),
             "head": ClassCenterHead(n_epochs=1),
             "reranker": MetaLabelReranker(ClassCenterHead(n_epochs=1)),
             "labels": questions.labels,
@@ -34,7 +34,9 @@ def make(questions):
                 patch.setattr(
                     composite, "choose_blend", lambda *args: choose(*args) | {"weights": weights}
                 )
-            return classifier.fit(list(questions.texts), questions.Y)
+            Y = questions.Y.toarray()
+            Y[:, list(unseen)] = 0
+            return classifier.fit(list(questions.texts), Y)
 
     return make
 
@@ -73,6 +75,49 @@ def test_channels_without_weight_do_not_cross(make, questions, monkeypatch):
     features = only_likeness.pipeline_["encoder"].transform(texts)
     channel = only_likeness.retriever_.channels["label_texts"]
     assert_array_equal(features, channel.decision_function(texts))
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+@pytest.mark.parametrize("weights", [{"head": 1.0}, {"lexical": 1.0}, {"label_texts": 1.0}])
+def test_label_texts_cross_for_unseen_labels(make, questions, weights):
+    """Without weight, too: half of the score of an unseen label comes from there."""
+    texts = list(questions.texts[:4])
+    classifier = make(weights, unseen=[2, 9])
+    encoder, head = classifier.pipeline_["encoder"], classifier.pipeline_["head"]
+    own = {"head": classifier.head_.embed, "lexical": None, "label_texts": None}
+    own |= {
+        n: c.decision_function for n, c in classifier.retriever_.channels.items() if n != "head"
+    }
+    names = classifier.retriever_.names
+    assert set(names) == {*weights, "label_texts"}
+    meta = classifier.reranker_.classifier_.embed(texts)
+    features = encoder.transform(texts)
+    assert_array_equal(features, np.hstack([*(own[name](texts) for name in names), meta]))
+    scored = head.transform(features)
+    assert_array_equal(scored, np.hstack([classifier.retriever_.predict_proba(texts), meta]))
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), classifier.predict_proba(texts))
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text", "ignore:Label not .*")
+@pytest.mark.parametrize("reads", [True, False])
+def test_sparse_features_with_unseen_labels(make, questions, reads):
+    classifier = make(
+        {"head": 1.0},
+        unseen=[2, 9],
+        encoder=TfidfVectorizer(),
+        head=OneVsRestClassifier(LogisticRegression()),
+        reranker="passthrough",
+        label_texts=reads,
+    )
+    texts = list(questions.texts[:5])
+    features = classifier.pipeline_["encoder"].transform(texts)
+    assert sp.issparse(features)
+    assert features.shape == (5, len(classifier.encoder_.vocabulary_) + 12 * reads)
+    scores = classifier.predict_proba(texts)
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), scores)
+    seen = np.setdiff1d(np.arange(12), [2, 9])
+    is_last = scores[:, [2, 9]].max(axis=1) < scores[:, seen].min(axis=1)
+    assert is_last.all() != reads
 
 
 @pytest.mark.parametrize("order", [("label_texts", "head", "lexical"), ("lexical", "head")])
