@@ -26,7 +26,7 @@ from skrr2qc.losses import (
 )
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold
-from skrr2qc.modules import TextTower
+from skrr2qc.modules import CompactBackbone, PretrainedBackbone, TextTower
 from skrr2qc.testing import make_tiny_texts
 from tests.reference.tiny_bert import WORDS, save_tiny_bert
 
@@ -386,6 +386,23 @@ def test_losses_by_hand_at_the_start(labelled_texts, tiny_encoder):
         assert row["loss"] == pytest.approx(float(value), rel=1e-4), loss
 
 
+def test_loss_is_left_to_the_backbone(head, labelled_texts, tiny_encoder):
+    """Compact towers weigh rare labels up; on features, as for pretrained ones, nothing does."""
+    X, Y = labelled_texts
+    assert (CompactBackbone.label_loss, PretrainedBackbone.label_loss) == ("class_balanced", "bce")
+    for part, data, expected in (
+        (head, X, "class_balanced"),
+        (ClassCenterHead(n_epochs=2, random_state=0), tiny_encoder.transform(X), "bce"),
+    ):
+        scores = clone(part).fit(data, Y).predict_proba(data)
+        named = {
+            loss: clone(part).set_params(loss=loss).fit(data, Y).predict_proba(data)
+            for loss in ("bce", "class_balanced")
+        }
+        assert_array_equal(scores, named[expected])
+        assert (named["bce"] != named["class_balanced"]).any()
+
+
 # --- ancestors as auxiliary targets -----------------------------------------------------------
 
 
@@ -396,7 +413,8 @@ def test_ancestors_change_what_is_learned_and_not_what_is_predicted(
     X, Y = labelled_texts
     if not on_texts:
         X, head = tiny_encoder.transform(X), ClassCenterHead(n_epochs=2, random_state=0)
-    head.set_params(labels=questions.labels)
+    assert head.ancestor_weight > 0
+    head.set_params(labels=questions.labels, ancestor_weight=0.0)
     plain = head.fit(X, Y).predict_proba(X)
     assert "ancestors" not in head.history_[0]
     names = set(tensors(head.module_))
