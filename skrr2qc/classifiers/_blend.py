@@ -11,7 +11,7 @@ from ..metrics import top_k
 from ._parts import label_probabilities
 
 _STEPS = 10  # weights are multiples of 1 / 10
-_TOLERANCE = 0.5  # standard errors of the held-out quality: what is as good as the best
+_TOLERANCE = 1.0  # standard errors of the held-out quality: what is as good as the best
 _LEAST_WEIGHT = 0.05  # of a channel that is worth its time
 _LEAST_SPREAD = 1 / 100  # of logits, as a share of their mean: what hardly varies is not blown up
 _DEPTH = 5  # labels a row is judged by
@@ -94,7 +94,7 @@ def choose_blend(Y, logits, alone=None):
     """Weights, scales and curve that rank held-out labels well.
 
     Of all weights in steps of a tenth, those are averaged that are as good as the best within
-    half a standard error: on a few hundred rows the best alone is partly luck.
+    one standard error: on a few hundred rows the best alone is partly luck.
 
     Parameters
     ----------

@@ -216,7 +216,7 @@ def brute_force_weights(Y, logits, least=0.05):
         qualities.append(np.mean(rows))
         errors.append(np.std(rows) / np.sqrt(len(rows)))
     best = int(np.argmax(qualities))
-    good = np.array(qualities) >= qualities[best] - 0.5 * errors[best]
+    good = np.array(qualities) >= qualities[best] - errors[best]
     mean = np.array(points)[good].mean(axis=0)
     mean = np.where(mean < least, 0.0, mean)
     mean /= mean.sum()
