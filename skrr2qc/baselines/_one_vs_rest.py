@@ -50,7 +50,7 @@ def _fit_some(features, columns, linear, n_negatives, seed):
     fitted, rng, nearness = [], np.random.default_rng(seed), None
     if n_negatives is not None and n_negatives < features.shape[0]:
         centers = normalize(columns.T @ features)
-        nearness = np.asarray((centers @ features.T).todense())  # (labels, n)
+        nearness = (features @ centers.T.toarray()).T  # (labels, n), of one chunk
     for i, (start, stop) in enumerate(pairwise(columns.indptr)):
         positive = columns.indices[start:stop]
         is_positive = np.zeros(features.shape[0], dtype=np.int8)
