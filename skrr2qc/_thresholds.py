@@ -108,10 +108,11 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
         Held-out scores; larger means more likely. -inf marks labels never to be predicted.
     rule : {"global", "per_label", "top_k", "cardinality"} or float, default="global"
         "global": one threshold, the best for micro-F1 (`best_global_threshold`).
-        "per_label": for macro-F1, one a label, the best for its F1 (SCut of [1]_), drawn to the
-        common one that is best for macro-F1 the more, the fewer positives it has
-        (`per_label_thresholds`, `best_macro_threshold`). "top_k": every text gets as many labels
-        as texts have on average, rounded, at least one (RCut). "cardinality": one threshold at
+        "per_label": for macro-F1, one a label, the best for its F1 (SCut of [1]_), drawn to a
+        common one the more, the fewer positives it has (`per_label_thresholds`); the common one
+        lies midway between those of `best_macro_threshold` and of "cardinality". "top_k":
+        every text gets as many labels as texts have on average, rounded, at least one (RCut).
+        "cardinality": one threshold at
         which as many labels are predicted as there are (`cardinality_threshold`; after PCut). A
         float is the threshold itself.
 
@@ -154,7 +155,19 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
         return Decision(rule, cardinality_threshold(Y, scores))
     if rule == "global":
         return Decision(rule, best_global_threshold(Y, scores))
-    return Decision(rule, per_label_thresholds(Y, scores, best_macro_threshold(Y, scores)))
+    return Decision(rule, per_label_thresholds(Y, scores, _common_threshold(Y, scores)))
+
+
+def _common_threshold(Y: sp.csr_matrix, scores: NDArray) -> float:
+    """Midway between the best for macro-F1 and that of as many labels as there are.
+
+    The first alone is too low: labels without a held-out positive do not vote, and are predicted
+    for nothing.
+    """
+    ends = np.array([best_macro_threshold(Y, scores), cardinality_threshold(Y, scores)])
+    if (ends > 0).all() and (ends < 1).all() and scores.min() >= 0 and scores.max() <= 1:
+        return float(expit(logit(ends).mean()))
+    return float(ends.mean()) if np.isfinite(ends).all() else float(ends[0])
 
 
 def best_global_threshold(Y_true: Any, scores: ArrayLike) -> float:

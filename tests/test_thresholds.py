@@ -271,12 +271,16 @@ def test_labels_scored_minus_infinity_are_never_predicted():
 
 def test_rules_use_the_functions_above():
     Y, scores = random_case(3, shape=(50, 6))
-    macro = best_macro_threshold(Y, scores)
+    common = (best_macro_threshold(Y, scores) + cardinality_threshold(Y, scores)) / 2
     assert choose_decision(Y, scores).threshold == best_global_threshold(Y, scores)
     assert choose_decision(Y, scores, "cardinality").threshold == cardinality_threshold(Y, scores)
-    expected = per_label_thresholds(Y, scores, macro)
+    expected = per_label_thresholds(Y, scores, common)
     assert_array_equal(choose_decision(Y, scores, "per_label").threshold, expected)
     assert choose_decision(Y, scores, 0.25).threshold == 0.25
+    scores = expit(scores)  # midway in log-odds
+    ends = logit([best_macro_threshold(Y, scores), cardinality_threshold(Y, scores)])
+    expected = per_label_thresholds(Y, scores, expit(ends.mean()))
+    assert_array_equal(choose_decision(Y, scores, "per_label").threshold, expected)
 
 
 @pytest.mark.parametrize("rule", [*THRESHOLD_RULES, 0.5])

@@ -36,7 +36,7 @@ def fit_columns(features, Y, labels, linear, *, n_negatives=None, n_jobs=None, s
     columns = sp.csc_matrix(Y)
     # No threads: they would share liblinear's one random generator and not be reproducible.
     parallel = Parallel(n_jobs=n_jobs, prefer="processes")
-    chunks = np.array_split(labels, max(1, len(labels) // _LABELS_PER_TASK))
+    chunks = np.array_split(labels, max(1, -(-len(labels) // _LABELS_PER_TASK)))
     some = delayed(_fit_some)
     done = parallel(
         some(features, columns[:, chunk], linear, n_negatives, [seed, int(i)])

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .._training import sigmoid
 from ..metrics import top_k
-from ._parts import label_probabilities
+from ._parts import logits_of
 
 _STEPS = 10  # weights are multiples of 1 / 10
 _TOLERANCE = 1.0  # standard errors of the held-out quality: what is as good as the best
@@ -35,6 +35,8 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
     unseen : sequence of int
         Labels without a training text. Half of their score is that of the channel "label_texts",
         whatever its weight; without that channel nothing is known of them, and they rank last.
+    n_labels : int, default=None
+        1 lets a binary classifier's scores count as one column.
 
     Attributes
     ----------
@@ -42,12 +44,13 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
         Channels whose logits are needed.
     """
 
-    def __init__(self, channels, weights, scales, curve=(1.0, 0.0), unseen=()):
+    def __init__(self, channels, weights, scales, curve=(1.0, 0.0), unseen=(), n_labels=None):
         self.channels = channels
         self.weights = weights
         self.scales = scales
         self.curve = curve
         self.unseen = unseen
+        self.n_labels = n_labels
 
     @property
     def names(self):
@@ -55,7 +58,9 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         """Blended label scores, (n, L) float32."""
-        return self.blend({name: logits_of(self.channels[name], X) for name in self.names})
+        return self.blend(
+            {name: logits_of(self.channels[name], X, self.n_labels) for name in self.names}
+        )
 
     def blend(self, logits):
         """Scores from the logits of each channel, a dict of (n, L) arrays."""
@@ -172,13 +177,3 @@ def calibration_curve(Y, logits):
             break
     slope = max(parameters[0], 0.05)  # a ranking is never turned round
     return float(slope), float(parameters[1])
-
-
-def logits_of(classifier, X):
-    """Logits of a multi-label classifier: its decision function, or log-odds of its scores."""
-    if hasattr(classifier, "decision_function"):
-        logits = np.asarray(classifier.decision_function(X), dtype=np.float32)
-        if logits.ndim == 2:
-            return logits
-    scores = np.clip(label_probabilities(classifier, X), 1e-7, 1 - 1e-7)
-    return np.log(scores / (1 - scores))

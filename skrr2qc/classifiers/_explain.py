@@ -20,7 +20,7 @@ class LabelReason:
     ----------
     label : str or int
     score : float
-        After reranking.
+        After reranking and calibration; `retrieval_score` is before both.
     retrieval_score : float
     retrieval_rank : int
         1 for the label that retrieval put first.

@@ -19,7 +19,8 @@ def targets_for(estimator, Y):
     """CSR targets in the form that an estimator takes."""
     if isinstance(estimator, FrozenEstimator) or _module_of(estimator).startswith("skrr2qc"):
         return Y
-    return Y.astype(np.int8).toarray()
+    # Not int8: scikit-learn 1.9's LabelBinarizer permutes its columns from the 129th on.
+    return Y.astype(np.int32).toarray()
 
 
 def label_probabilities(estimator, X, n_labels=None):
@@ -35,6 +36,24 @@ def label_probabilities(estimator, X, n_labels=None):
         scores = _positive_column(scores, estimator.classes_)[:, None]
     scores = scores.toarray() if sp.issparse(scores) else np.asarray(scores)
     return scores.astype(np.float32, copy=False)
+
+
+def logits_of(classifier, X, n_labels=None):
+    """Logits of a multi-label classifier: its decision function, or log-odds of its scores.
+
+    Returns
+    -------
+    logits : ndarray of shape (n, L), float32
+        One column from a binary classifier, if `n_labels` is 1.
+    """
+    if hasattr(classifier, "decision_function"):
+        logits = np.asarray(classifier.decision_function(X), dtype=np.float32)
+        if logits.ndim == 1 and n_labels == 1:
+            logits = logits[:, None]
+        if logits.ndim == 2:
+            return logits
+    scores = np.clip(label_probabilities(classifier, X, n_labels), 1e-7, 1 - 1e-7)
+    return np.log(scores / (1 - scores))
 
 
 def with_encoder(part, encoder):

@@ -18,12 +18,12 @@ from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
 from ..model_selection import train_holdout_split
-from ._blend import ChannelBlend, choose_blend, logits_of
+from ._blend import ChannelBlend, choose_blend
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
 from ._explain import explain_texts
 from ._label_texts import LabelTextSimilarity, add_label_texts
-from ._parts import inherit, targets_for, with_encoder
+from ._parts import inherit, logits_of, targets_for, with_encoder
 from ._reranker import MetaLabelReranker
 from ._sparse_scores import score_blocks, topk_arrays, topk_csr
 from ._steps import EncodeStep, RerankStep, ScoreStep
@@ -84,7 +84,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         Labels without a training text. They rank last unless `label_texts` tells of them.
     channel_weights_ : dict
         Shares of "head", "lexical" and "label_texts" in the retrieval score; they sum to 1, and
-        a channel that does not help has none.
+        a channel that would have less than a twentieth has none.
     threshold_ : float or ndarray of shape (L,)
         Score above which `predict` reports a label.
     decision_ : Decision
@@ -201,7 +201,10 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = check_texts(X)
         if top_k is None:
-            return self._scores(X)
+            scores = np.empty((len(X), len(self.classes_)), dtype=np.float32)
+            for rows, block in score_blocks(lambda rows: self._scores(X[rows]), *scores.shape):
+                scores[rows] = block
+            return scores
         return topk_csr(lambda rows: self._scores(X[rows]), len(X), len(self.classes_), top_k)
 
     def predict(self, X):
@@ -296,6 +299,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
                 "Build one with LabelSpace(names)."
             )
+        for part in (self.head, self.lexical, getattr(self.reranker, "classifier", None)):
+            if hasattr(part, "_check_parameters"):
+                part._check_parameters()
 
     def _check_data(self, X, Y):
         X = check_texts(X)
@@ -409,7 +415,13 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
 
     def _choose(self, parts, X, Y):
         """Weigh the channels, and set the threshold, on held-out rows."""
-        logits = {name: logits_of(channel, X) for name, channel in parts.channels.items()}
+        logits = {n: logits_of(c, X, len(self.classes_)) for n, c in parts.channels.items()}
+        for name, values in logits.items():
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"The channel {name!r} gave scores that are not finite on held-out rows. "
+                    "Look at what its classifier returns, or leave it out."
+                )
         seen = np.setdiff1d(self.classes_, self.unseen_)
         known = {name: z[:, seen] for name, z in logits.items()}
         self.blend_ = choose_blend(Y[:, seen], known, None if self.n_validation_ else "head")
@@ -439,7 +451,8 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.pipeline_ = Pipeline(steps)
 
     def _blend(self, channels):
-        blend = ChannelBlend(channels, **self.blend_, unseen=self.unseen_)
+        n_labels = len(self.classes_)
+        blend = ChannelBlend(channels, **self.blend_, unseen=self.unseen_, n_labels=n_labels)
         return blend.set_params(channels={name: channels[name] for name in blend.names})
 
     def _reads_labels(self):

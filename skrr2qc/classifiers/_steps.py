@@ -1,12 +1,13 @@
 """The fitted composite as three steps of a plain Pipeline: texts, arrays, arrays, scores."""
 
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from .._training import sigmoid
-from ._blend import logits_of
-from ._parts import label_probabilities
+from ._parts import label_probabilities, logits_of
 
 
 class _FittedStep(BaseEstimator):
@@ -42,7 +43,8 @@ class EncodeStep(TransformerMixin, _FittedStep):
         features : ndarray of shape (n, d), or CSR where the encoder gives CSR to other heads
         """
         channels = self.retriever.channels
-        blocks = [_embed(channels[name], X, logits_of) for name in self.retriever.names]
+        score = partial(logits_of, n_labels=self.retriever.n_labels)
+        blocks = [_embed(channels[name], X, score) for name in self.retriever.names]
         if self.reranker is not None and self.reranker.classifier_ is not None:
             blocks.append(_embed(self.reranker.classifier_, X, label_probabilities))
         if any(sp.issparse(block) for block in blocks):
@@ -63,9 +65,9 @@ class ScoreStep(TransformerMixin, _FittedStep):
 
     def transform(self, X):
         """Label scores and the meta tower's vectors; ndarray or CSR of shape (n, L + d')."""
-        logits = {}
+        logits, score = {}, partial(logits_of, n_labels=self.retriever.n_labels)
         for name in self.retriever.names:
-            logits[name], X = _score(self.retriever.channels[name], X, logits_of)
+            logits[name], X = _score(self.retriever.channels[name], X, score)
         scores = self.retriever.blend(logits)
         return sp.hstack([scores, X], format="csr") if sp.issparse(X) else np.hstack([scores, X])
 

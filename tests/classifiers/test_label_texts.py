@@ -11,8 +11,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from skrr2qc import LabelSpace
 from skrr2qc.baselines import TfidfLinearClassifier
-from skrr2qc.classifiers._blend import ChannelBlend, logits_of
+from skrr2qc.classifiers._blend import ChannelBlend
 from skrr2qc.classifiers._label_texts import LabelTextSimilarity, add_label_texts
+from skrr2qc.classifiers._parts import logits_of
 
 TEXTS = ["The area of a circle", "Solve the quadratic equation", "The mean of a sample"] * 3
 LABELS = LabelSpace(["c", "q", "median"], texts={"c": "circle area", "q": "quadratic equation"})

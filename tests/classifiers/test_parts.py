@@ -45,7 +45,7 @@ def targets():
 def test_others_get_dense_targets(targets):
     y = fit_multilabel(Recorder(), ["a", "b", "c"], targets).y_
     assert isinstance(y, np.ndarray)
-    assert y.dtype == np.int8
+    assert y.dtype == np.int32
     assert_array_equal(y, targets.toarray())
 
 

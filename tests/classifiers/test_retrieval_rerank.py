@@ -1264,3 +1264,45 @@ def test_reranker_of_a_composite_predicts_alone(fitted, questions):
     predicted = fitted.reranker_.predict(texts)
     assert_array_equal(predicted, scores > fitted.reranker_.threshold_)
     assert 0 < predicted.sum() < predicted.size
+
+
+# --- what a review found ------------------------------------------------------------------------
+
+
+def test_foreign_heads_learn_their_own_columns_beyond_128_labels():
+    """int8 targets were permuted by scikit-learn's LabelBinarizer from the 129th column on."""
+    Y = np.tile(np.eye(150, dtype=int), (3, 1))
+    texts = [f"word{row.argmax()} again" for row in Y]
+    classifier = make_classifier(
+        encoder=TfidfVectorizer(), head=OneVsRestClassifier(LogisticRegression(C=100.0)),
+        lexical=None, label_texts=False, reranker="passthrough", validation_fraction=0.1,
+    )  # fmt: skip
+    scores = classifier.fit(texts, Y).predict_proba(texts)
+    assert (scores.argmax(axis=1) == Y.argmax(axis=1)).mean() > 0.95
+
+
+@pytest.mark.parametrize("head", [LogisticRegression(), OneVsRestClassifier(LinearSVC())])
+def test_one_label_with_a_foreign_head(head):
+    texts = ["area of a circle", "mean of a sample"] * 30
+    Y = np.array([[1], [0]] * 30)
+    if isinstance(head, LogisticRegression):
+        head = OneVsRestClassifier(head)
+    classifier = make_classifier(head=head, lexical=None, reranker="passthrough").fit(texts, Y)
+    scores = classifier.predict_proba(texts)
+    assert scores.shape == (60, 1)
+    assert scores[::2].min() > scores[1::2].max()
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), scores)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"head": ClassCenterHead(loss="nope")},
+        {"lexical": TfidfLinearClassifier(n_negatives=1)},
+        {"reranker": MetaLabelReranker(ClassCenterHead(ema_decay=1.0))},
+    ],
+)
+def test_parameters_of_parts_are_checked_before_any_work(labelled_texts, fits, params):
+    with pytest.raises(ValueError, match="loss|n_negatives|ema_decay"):
+        make_classifier(**params).fit(*labelled_texts)
+    assert not fits
