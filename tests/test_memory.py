@@ -83,7 +83,7 @@ def test_scores_are_the_same_with_and_without(tmp_path, questions, lexical):
         cached = make_classifier(labels, joblib.Memory(tmp_path, verbose=0), lexical=lexical)
         quiet_fit(cached, X, Y)
         assert_array_equal(cached.predict_proba(X), expected, err_msg=f"{state} cache")
-        assert cached.threshold_ == plain.threshold_
+        assert_array_equal(cached.threshold_, plain.threshold_)
         assert_array_equal(cached.pipeline_.predict_proba(X), expected)
 
 
