@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +21,11 @@ from skrr2qc.datasets import load_set
 from skrr2qc.losses import ranking_contrastive_loss, ranking_temperatures
 from skrr2qc.modules import KeyQueue, LabelGeometry, MaskedLanguageModel, RankingPretrainer
 
+from ._command_line import check_names, say
 from ._machine import describe_machine
 from ._models import find_encoder
-from ._records import append_record, check_writable
+from ._records import append_record, check_writable, read_lines
 from ._runs import apart
-from .compare import _check_names, _say
 
 _SET = "eurlex57k"
 _N_LABELS = 4_271  # of that set
@@ -33,7 +33,7 @@ _BATCH, _QUEUE, _PROJECTION = 32, 1_024, 128
 _SIZES = ("batch_size", "queue_size", "device")
 _WIDTHS = {"compact": 1_024, "minilm": 384}
 _N_FIRST = 3  # steps of a fit that are not counted
-_GENERATED_WORDS = {"long": 300, "arc": 40, "da20k": 90}
+GENERATED_WORDS = {"long": 300, "arc": 40, "da20k": 90}
 _N_GENERATED = 2_000
 _OUT = Path(__file__).parent / "results" / "pretraining_costs.jsonl"
 
@@ -52,7 +52,7 @@ def add_options(parser):
     """Options of the job."""
     add = parser.add_argument
     add("--encoders", nargs="+", default=["compact", "minilm"], metavar="ENCODER")
-    add("--texts", nargs="+", default=list(_GENERATED_WORDS), help="of: long, arc, da20k")
+    add("--texts", nargs="+", default=list(GENERATED_WORDS), help="of: long, arc, da20k")
     add("--steps", type=int, default=12, help="steps of a fit that are counted")
     add("--rounds", type=int, default=3, help="fits of each kind, in turn")
     add("--repeats", type=int, default=50, help="runs of the ranking block")
@@ -67,8 +67,8 @@ def add_options(parser):
 def measure(options):
     """Measure what is not kept, each case in a process of its own; return the exit status."""
     check_writable(options.out)
-    _check_names("texts", options.texts, list(_GENERATED_WORDS))
-    _check_names("encoder", options.encoders, list(_WIDTHS))
+    check_names("texts", options.texts, list(GENERATED_WORDS))
+    check_names("encoder", options.encoders, list(_WIDTHS))
     sizes = {name: getattr(options, name) for name in _SIZES}
     backbones = dict(find_encoder(name) for name in options.encoders)
     for kind in options.texts:
@@ -93,21 +93,12 @@ def _measure(about, function, arguments, options):
     from skrr2qc import __version__
 
     about = {**about, "version": __version__}
-    if not options.force and any(about.items() <= line.items() for line in _lines(options.out)):
-        _say(f"{about['measurement']}: kept; --force repeats it")
+    if not options.force and any(about.items() <= line.items() for line in read_lines(options.out)):
+        say(f"{about['measurement']}: kept; --force repeats it")
         return
     found = apart(function, *arguments)
     append_record(options.out, {**about, **found, **describe_machine()})
     print(about["measurement"], json.dumps(found), flush=True)
-
-
-def _lines(path):
-    """Kept measurements; a line that an interrupted run tore is none."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with suppress(ValueError):
-            found.append(json.loads(line))
-    return found
 
 
 # ------------------------------------------------------------------------------------ data
@@ -156,7 +147,7 @@ def generated_data(kind, n_labels, n_texts=None):
     indptr = np.concatenate([[0], np.cumsum(counts)])
     ones = np.ones(len(columns), dtype=np.float32)
     Y = sp.csr_matrix((ones, columns, indptr), shape=(n_texts, n_labels))
-    words = rng.zipf(1.3, (n_texts, _GENERATED_WORDS[kind])) % 20_000
+    words = rng.zipf(1.3, (n_texts, GENERATED_WORDS[kind])) % 20_000
     texts = [" ".join(f"w{word}" for word in row) for row in words]
     return CostData(labels, Y, texts, f"generated, {n_labels} labels")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 KEY = (
@@ -31,6 +32,15 @@ def read_records(path):
         else:
             records.append(record)
     return records
+
+
+def read_lines(path):
+    """Kept measurements of any kind; a line that an interrupted run tore is none."""
+    path, found = Path(path), []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def find_record(records, key):

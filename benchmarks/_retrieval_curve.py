@@ -7,10 +7,11 @@ from functools import partial
 from skrr2qc import RCPTEncoder
 from skrr2qc.metrics import ndcg_at_k, precision_at_k
 
+from ._command_line import check_least
 from ._machine import peak_memory
 from ._models import MODELS, find_encoder, parameters_of, set_everywhere
-from ._retrieval_sets import check_least, check_sets
 from ._runs import Task, load
+from ._sets import check_sets
 
 OURS, PLAIN = "skrr2qc", "fine-tuning"
 _DEFAULT = 0  # epochs; stands for the head's own number

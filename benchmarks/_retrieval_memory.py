@@ -7,11 +7,12 @@ from pathlib import Path
 
 from skrr2qc import RetrievalRerankClassifier
 
+from ._command_line import check_least
 from ._machine import peak_memory
 from ._models import MODELS, find_encoder, parameters_of, set_everywhere
-from ._pretraining_costs import _GENERATED_WORDS, generated_data
-from ._retrieval_sets import check_least, check_sets
+from ._pretraining_costs import GENERATED_WORDS, generated_data
 from ._runs import load
+from ._sets import check_sets
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _PEAK_TO_CURRENT = "5"  # as the manual page of proc says
@@ -26,7 +27,7 @@ def add_options(parser):
     add("--limit-train", type=int, metavar="N", help="N rows of the set at most")
     add("--n-texts", type=int, default=45_000, help="generated; default: 45000")
     add("--n-labels", type=int, default=4_271, help="generated; default: 4271")
-    add("--length", choices=list(_GENERATED_WORDS), default="long", help="of generated texts")
+    add("--length", choices=list(GENERATED_WORDS), default="long", help="of generated texts")
     add("--encoder", default="compact", help="compact, minilm, folder or hub name")
     add("--epochs", type=int, metavar="N", help="of the head; fewer take as much memory")
     add("--k", type=int, default=5, help="labels a text of predict_topk; default: 5")

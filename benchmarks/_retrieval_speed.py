@@ -20,8 +20,8 @@ from skrr2qc.text import TextTokenizer, TokenBatches
 
 from ._machine import describe_machine, peak_memory
 from ._models import find_encoder, parameters_of
-from ._retrieval_sets import has_set
 from ._runs import load
+from ._sets import has_set
 
 _SET = "arc"
 _N_GENERATED = 2_000

@@ -12,10 +12,11 @@ from sklearn.preprocessing import normalize
 from skrr2qc import TfidfLinearClassifier
 from skrr2qc.metrics import recall_at_k
 
+from ._command_line import check_least
 from ._machine import peak_memory
 from ._models import MODELS, find_encoder, set_everywhere
-from ._retrieval_sets import check_least, check_sets, label_groups
 from ._runs import Task, key_of, load
+from ._sets import check_sets, label_groups
 
 K = 10
 _SETS = ("eedi", "eurlex57k")

@@ -8,14 +8,14 @@ line is already there is not repeated.
 import argparse
 import os
 import sys
-import traceback
-from concurrent.futures.process import BrokenProcessPool
 from itertools import product
 from pathlib import Path
 
+from ._command_line import attempt_fit, check_least, check_names, read_reported, say, when
 from ._models import MODELS, find_encoder
 from ._records import append_record, check_writable, find_record, read_records
-from ._runs import Task, apart, key_of, load, run
+from ._runs import Task, key_of, load, run
+from ._sets import known_sets
 from ._table import format_report
 
 _VARIABLE = "SKRR2QC_DATA"
@@ -68,32 +68,19 @@ def _check(options):
     if options.out is None:
         raise ValueError("--out FILE is required: a run that took hours should be kept")
     check_writable(options.out)
-    _check_names("model", options.models, list(MODELS))
+    check_names("model", options.models, list(MODELS))
     folder = os.environ.get(_VARIABLE)
     if not folder:
         raise ValueError(f"{_VARIABLE} is not set: it must name the folder that holds the sets")
     if not Path(folder).is_dir():
         raise ValueError(f"{_VARIABLE} names no folder: {folder}")
-    _check_names(
-        "set", options.sets, sorted(p.parent.name for p in Path(folder).glob("*/labels.json"))
-    )
+    check_names("set", options.sets, known_sets(folder))
     for name in options.sets if options.subset else ():
         file = f"{options.subset.removesuffix('.json')}.json"
         if not Path(folder, name, file).is_file():
             raise ValueError(f"--subset: the set {name} has no file {file}")
-    for name, low in (("limit_train", 3), ("n_characters", 0)):
-        value = getattr(options, name)
-        if value is not None and value < low:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")
+    check_least(options, limit_train=3, n_characters=0)
     return find_encoder(options.encoder)
-
-
-def _check_names(kind, names, known):
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"unknown {kind} {', '.join(unknown)}; choose from {', '.join(known) or 'none'}"
-        )
 
 
 def _compare(options, shown, backbone):
@@ -106,7 +93,7 @@ def _compare(options, shown, backbone):
                 task = Task(model, seed, backbone, shown, options.device, int(options.verbose))
                 record = None if options.force else find_record(kept, key_of(task, texts))
                 if record is not None:
-                    _say(f"{name} {model} seed {seed}: kept from {_when(record)}")
+                    say(f"{name} {model} seed {seed}: kept from {when(record)}")
                 else:
                     record = _measure(task, texts, options)
             if record is None:
@@ -124,61 +111,30 @@ def _load(name, options):
     try:
         return load(name, **{option: getattr(options, option) for option in wanted})
     except ValueError as error:
-        _say(f"{name}: FAILED, {error}")
+        say(f"{name}: FAILED, {error}")
         return None
 
 
 def _measure(task, texts, options):
     """Run, keep and return a record; None, and a message, if it failed."""
     title = f"{texts.name} {task.model} seed {task.seed}"
-    record = _attempt(title, run, task, texts, options)
+    record = attempt_fit(title, run, task, texts, options)
     if record is None:
         return None
     append_record(options.out, record)
     figures = record["figures"]
     for warning in record["warnings"]:
-        _say(f"  warned: {warning}")
-    _say(
+        say(f"  warned: {warning}")
+    say(
         f"{title}: P@1 {100 * figures['precision_at_1']:.1f}, nDCG@5 "
         f"{100 * figures['ndcg_at_5']:.1f}, {figures['fit_seconds']:.0f} s"
     )
     return record
 
 
-def _attempt(title, run, task, texts, options):
-    """What a run gives, in a process of its own if so wanted; None, and a message, if it failed."""
-    _say(f"{title}: fitting {len(texts.train):,} texts ...")
-    try:
-        return run(task, texts) if options.in_process else apart(run, task, texts)
-    except BrokenProcessPool:
-        _say(f"{title}: FAILED, its process was killed; was there enough memory?")
-    except Exception as error:  # one run must not take the others with it
-        _say(f"{title}: FAILED, {type(error).__name__}: {error}")
-        if options.verbose:
-            traceback.print_exception(error)
-    return None
-
-
-def _when(record):
-    """Date and commit: defaults hidden in the code may have changed since without a version."""
-    commit = f" (commit {record['commit']})" if record.get("commit") else ""
-    return f"{record['date']}{commit}; --force repeats it"
-
-
 def _report(files):
-    records = []
-    for file in files:
-        if not Path(file).is_file():
-            raise ValueError(f"--report: there is no file {file}")
-        records += read_records(file)
-    if not records:
-        raise ValueError(f"--report: no record in {', '.join(files)}")
-    print(format_report(records))
+    print(format_report(read_reported(files, read_records)))
     return 0
-
-
-def _say(message):
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ ranking contrastive pre-training (RCPT) and its single-label form (after QuesCo)
 the same head; ``--report`` draws the tables of kept runs; ``costs`` measures the steps.
 """
 
-import argparse
 import ast
 import os
 import sys
@@ -16,15 +15,23 @@ from skrr2qc import RCPTEncoder
 
 from . import _pretraining_costs as costs
 from ._bootstrap import append_outcome, read_outcomes
+from ._command_line import (
+    attempt_fit,
+    check_least,
+    check_names,
+    make_jobs_parser,
+    read_reported,
+    say,
+    when,
+)
 from ._effect import SETTINGS, EffectTask, estimated_seconds, key_of, run
 from ._effect_table import format_effect
 from ._models import find_encoder
 from ._records import append_record, check_writable, find_record, read_records
 from ._runs import load
+from ._sets import check_sets
 from ._table import _markdown
-from .compare import _attempt, _check_names, _say, _when
 
-_VARIABLE = "SKRR2QC_DATA"
 _RESULTS = Path(__file__).parent / "results"
 _OUT = _RESULTS / "pretraining.jsonl"
 _MOST_MINUTES = 10
@@ -60,15 +67,7 @@ def main(arguments=None):
 
 
 def _make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pretraining",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--report", nargs="*", metavar="FILE", help="only draw the tables of kept runs"
-    )
-    jobs = parser.add_subparsers(dest="job")
+    parser, jobs = make_jobs_parser("python -m benchmarks.pretraining", __doc__)
     add = jobs.add_parser("effect", help="fit and measure, setting by setting").add_argument
     add("--sets", nargs="+", metavar="SET", help=f"default: {' '.join(PLAN)}")
     add("--settings", nargs="+", metavar="SETTING", help=f"default: {' '.join(SETTINGS)}")
@@ -93,13 +92,9 @@ def _make_parser():
 def _check(options):
     """Find every mistake before work starts; return the plan: (set, tasks) pairs."""
     check_writable(options.out)
-    if not Path(os.environ.get(_VARIABLE) or "-").is_dir():
-        raise ValueError(f"{_VARIABLE} must name the folder that holds the sets")
-    known = sorted(p.parent.name for p in Path(os.environ[_VARIABLE]).glob("*/labels.json"))
-    _check_names("set", options.sets or PLAN, known)
-    _check_names("setting", options.settings or SETTINGS, list(SETTINGS))
-    if options.limit_train is not None and options.limit_train < 3:
-        raise ValueError(f"--limit-train must be at least 3, got {options.limit_train}")
+    check_sets(options.sets or PLAN)
+    check_names("setting", options.settings or SETTINGS, list(SETTINGS))
+    check_least(options, limit_train=3)
     given = parse_given(options.given)
     plan = []
     for name in options.sets or PLAN:
@@ -126,8 +121,8 @@ def parse_given(items):
         setting, _, name = name.rpartition(":")
         if not is_there:
             raise ValueError(f"--set: expected NAME=VALUE, got {item!r}")
-        _check_names("setting", [setting or "rcpt"], list(SETTINGS))
-        _check_names("parameter", [name], allowed)
+        check_names("setting", [setting or "rcpt"], list(SETTINGS))
+        check_names("parameter", [name], allowed)
         with suppress(ValueError, SyntaxError):  # of a name, such as jaccard
             value = ast.literal_eval(value)
         given.setdefault(setting or "rcpt", {})[name] = value
@@ -145,7 +140,7 @@ def _effect(plan, options):
             title = f"{name} {task.title} seed {task.seed}"
             kept = None if options.force else find_record(_kept(options), key_of(task, texts))
             if kept is not None:
-                _say(f"{title}: kept from {_when(kept)}")
+                say(f"{title}: kept from {when(kept)}")
             else:
                 n_failed += not _measure(title, task, texts, options)
     records = _kept(options)
@@ -159,20 +154,20 @@ def _load(name, options):
     try:
         return load(name, part=options.part, limit_train=options.limit_train)
     except ValueError as error:
-        _say(f"{name}: FAILED, {error}")
+        say(f"{name}: FAILED, {error}")
         return None
 
 
 def _measure(title, task, texts, options):
     """Run and keep; False, and a message, if that failed."""
-    found = _attempt(title, run, task, texts, options)
+    found = attempt_fit(title, run, task, texts, options)
     if found is None:
         return False
     record, outcome = found
     append_outcome(_outcomes_of(options.out), record["run"], outcome)  # a record promises it
     append_record(options.out, record)
     figures = record["figures"]
-    _say(
+    say(
         f"{title}: P@1 {100 * figures['precision_at_1']:.1f}, nDCG@5 "
         f"{100 * figures['ndcg_at_5']:.1f}, {figures['encoder_seconds']:.0f} s of encoder and "
         f"{figures['head_seconds']:.0f} s of head"
@@ -202,14 +197,9 @@ def _show_plan(plan, options):
 
 
 def _report(files):
-    records, outcomes = [], {}
+    records, outcomes = read_reported(files, _effect_records), {}
     for file in map(Path, files):
-        if not file.is_file():
-            raise ValueError(f"--report: there is no file {file}")
-        records += _effect_records(file)
         outcomes |= read_outcomes(_outcomes_of(file))
-    if not records:
-        raise ValueError(f"--report: no record in {', '.join(map(str, files))}")
     print(format_effect(records, outcomes))
     return 0
 

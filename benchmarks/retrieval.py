@@ -6,23 +6,19 @@ often labels without a training text are found; ``memory`` fits and predicts wit
 labels; ``curve`` runs plain fine-tuning beside ours. ``--report`` draws the tables of kept runs.
 """
 
-import argparse
 import os
 import sys
-import traceback
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from . import _retrieval_curve as curve
 from . import _retrieval_memory as memory
 from . import _retrieval_speed as speed
 from . import _retrieval_zero_shot as zero_shot
+from ._command_line import attempt, here, make_jobs_parser, read_reported, say, when
 from ._machine import describe_machine
-from ._pretraining_costs import _lines
-from ._records import append_record, check_writable
+from ._records import append_record, check_writable, read_lines
 from ._retrieval_table import format_retrieval
 from ._runs import apart
-from .compare import _say, _when
 
 _OUT = Path(__file__).parent / "results" / "retrieval.jsonl"
 _JOBS = {
@@ -50,15 +46,7 @@ def main(arguments=None):
 
 
 def _make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.retrieval",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--report", nargs="*", metavar="FILE", help="only draw the tables of kept runs"
-    )
-    jobs = parser.add_subparsers(dest="job")
+    parser, jobs = make_jobs_parser("python -m benchmarks.retrieval", __doc__)
     for name, (job, what) in _JOBS.items():
         sub = jobs.add_parser(name, help=what)
         job.add_options(sub)
@@ -77,10 +65,10 @@ def _measure_all(cases, options):
     shown, n_failed = [], 0
     for about, measure in cases:
         about = {**about, "version": __version__, "in_process": options.in_process}
-        same = (line for line in _lines(options.out) if about.items() <= line.items())
+        same = (line for line in read_lines(options.out) if about.items() <= line.items())
         record = None if options.force else next(same, None)
         if record is not None:
-            _say(f"{_title(about)}: kept from {_when(record)}")
+            say(f"{_title(about)}: kept from {when(record)}")
         else:
             record = _measure(about, measure, options)
         n_failed += record is None
@@ -92,39 +80,26 @@ def _measure_all(cases, options):
 
 def _measure(about, measure, options):
     """Run, keep and return a record; None, and a message, if it failed."""
-    _say(f"{_title(about)} ...")
-    try:
-        figures = measure(_here if options.in_process else apart)
-    except BrokenProcessPool:
-        _say(f"{_title(about)}: FAILED, its process was killed; was there enough memory?")
-        return None
-    except Exception as error:  # one measurement must not take the others with it
-        _say(f"{_title(about)}: FAILED, {type(error).__name__}: {error}")
-        if options.verbose:
-            traceback.print_exception(error)
+    say(f"{_title(about)} ...")
+    place = here if options.in_process else apart
+    figures = attempt(_title(about), lambda: measure(place), verbose=options.verbose)
+    if figures is None:
         return None
     record = {**about, "figures": figures, **describe_machine()}
     append_record(options.out, record)
     return record
 
 
-def _here(function, *arguments):
-    return function(*arguments)
-
-
 def _title(about):
     return f"{about['measurement']}, {about['set']}, {about['encoder']}, seed {about['seed']}"
 
 
+def _measurements(file):
+    return [line for line in read_lines(file) if line.get("measurement") in _JOBS]
+
+
 def _report(files):
-    records = []
-    for file in map(Path, files):
-        if not file.is_file():
-            raise ValueError(f"--report: there is no file {file}")
-        records += [line for line in _lines(file) if line.get("measurement") in _JOBS]
-    if not records:
-        raise ValueError(f"--report: no measurement in {', '.join(map(str, files))}")
-    print(format_retrieval(records))
+    print(format_retrieval(read_reported(files, _measurements, "measurement")))
     return 0
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from .compare import _check_names
+from ._command_line import check_names
 
 _VARIABLE = "SKRR2QC_DATA"
 
@@ -14,12 +14,17 @@ def has_set(name):
     return Path(os.environ.get(_VARIABLE) or "-", name, "labels.json").is_file()
 
 
+def known_sets(folder):
+    """Names of the sets in a folder."""
+    return sorted(file.parent.name for file in Path(folder).glob("*/labels.json"))
+
+
 def check_sets(names):
     """Raise a ValueError unless the sets are there."""
     folder = Path(os.environ.get(_VARIABLE) or "-")
     if not folder.is_dir():
         raise ValueError(f"{_VARIABLE} must name the folder that holds the sets")
-    _check_names("set", names, sorted(p.parent.name for p in folder.glob("*/labels.json")))
+    check_names("set", names, known_sets(folder))
 
 
 def label_groups(name):
@@ -27,11 +32,3 @@ def label_groups(name):
     file = Path(os.environ[_VARIABLE], name, "labels.json")
     groups = json.loads(file.read_text(encoding="utf-8")).get("groups")
     return groups if isinstance(groups, dict) else {}
-
-
-def check_least(options, **least):
-    """Raise a ValueError where a number among the options is too small; None is none."""
-    for name, low in least.items():
-        value = getattr(options, name)
-        if value is not None and value < low:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")
