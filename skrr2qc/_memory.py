@@ -1,5 +1,7 @@
 """Fits remembered on disk by what goes into them."""
 
+import pickle
+
 import joblib
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
@@ -25,7 +27,13 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None, unlabeled=None):
     Returns
     -------
     fitted : estimator
+
+    Raises
+    ------
+    TypeError
+        As `check_cacheable`.
     """
+    check_cacheable(memory, estimator)
     if memory is None or not _is_repeatable(estimator):
         return _fit(clone(estimator), X, Y, None, encoder, unlabeled)
     fingerprint = None if encoder is None else joblib.hash(encoder)
@@ -35,6 +43,44 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None, unlabeled=None):
     if encoder is not None:
         fitted.attach_encoder(encoder)
     return fitted
+
+
+def check_cacheable(memory, estimator):
+    """Refuse to remember what cannot be told by its content, before anything is fitted.
+
+    Parameters
+    ----------
+    memory : None, str or joblib.Memory
+    estimator : estimator
+        As `fit_cached` will get it. One that would never be remembered may hold anything.
+
+    Raises
+    ------
+    TypeError
+        If a parameter cannot be pickled: a lambda, or a function defined within another.
+    ValueError
+        If `memory` is none of these.
+    """
+    check_memory(memory)
+    if memory is None or not _is_repeatable(estimator) or _has_content(clone(estimator)):
+        return
+    params = estimator.get_params(deep=True)
+    # Of nested names the longest: the part itself, not the parts that hold it.
+    wrong = [name for name in sorted(params, key=len) if not _has_content(params[name])]
+    shown = f"`{wrong[-1]}` == {params[wrong[-1]]!r:.80}" if wrong else "an attribute of its class"
+    raise TypeError(
+        f"`memory` knows a fit by the content of its parameters, and {type(estimator).__name__} "
+        f"holds {shown}, which cannot be pickled. Define functions with def at the top level of a "
+        "module, or set memory=None."
+    )
+
+
+def _has_content(value):
+    try:
+        joblib.hash(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _outside_of(estimator):

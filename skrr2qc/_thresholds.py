@@ -105,7 +105,8 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
     Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
         Held-out targets.
     scores : ndarray of shape (n, L)
-        Held-out scores; larger means more likely. -inf marks labels never to be predicted.
+        Held-out scores; larger means more likely. -inf marks what is never to be predicted: a
+        positive there is a miss whatever the threshold, and no label that is to be made up for.
     rule : {"global", "per_label", "top_k", "cardinality"} or float, default="global"
         "global": one threshold, the best for micro-F1 (`best_global_threshold`).
         "per_label": for macro-F1, one a label, the best for its F1 (SCut of [1]_), drawn to a
@@ -148,8 +149,14 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
             f"A threshold cannot be chosen on {Y.shape[0]} held-out rows without any positive. "
             "Hold out more rows, or give the threshold as a number."
         )
+    n_reachable = _reachable(Y, scores).nnz
+    if not n_reachable:
+        raise ValueError(
+            f"A threshold cannot be chosen where all {Y.nnz} positives of {Y.shape[0]} held-out "
+            "rows have the score -inf. Hold out more rows, or give the threshold as a number."
+        )
     if rule == "top_k":
-        k = int(np.floor(Y.nnz / Y.shape[0] + 0.5))
+        k = int(np.floor(n_reachable / Y.shape[0] + 0.5))
         return Decision(rule, -np.inf, min(max(k, 1), Y.shape[1]))
     if rule == "cardinality":
         return Decision(rule, cardinality_threshold(Y, scores))
@@ -164,10 +171,8 @@ def _common_threshold(Y: sp.csr_matrix, scores: NDArray) -> float:
     The first alone is too low: labels without a held-out positive do not vote, and are predicted
     for nothing.
     """
-    ends = np.array([best_macro_threshold(Y, scores), cardinality_threshold(Y, scores)])
-    if (ends > 0).all() and (ends < 1).all() and scores.min() >= 0 and scores.max() <= 1:
-        return float(expit(logit(ends).mean()))
-    return float(ends.mean()) if np.isfinite(ends).all() else float(ends[0])
+    macro, cardinality = best_macro_threshold(Y, scores), cardinality_threshold(Y, scores)
+    return float(_average(macro, cardinality, 0.5, scores))
 
 
 def best_global_threshold(Y_true: Any, scores: ArrayLike) -> float:
@@ -199,9 +204,10 @@ def best_global_threshold(Y_true: Any, scores: ArrayLike) -> float:
     """
     Y_true = sp.csr_matrix(Y_true)
     scores = np.asarray(scores)
-    if Y_true.nnz == 0:
+    reachable = _reachable(Y_true, scores)
+    if reachable.nnz == 0:
         return float(np.nextafter(scores.max(), np.inf)) if scores.size else 1.0
-    values, hits, _ = _largest_entries(Y_true, scores)
+    values, hits, _ = _largest_entries(reachable, scores)
     f1 = 2 * np.cumsum(hits) / (np.arange(1, hits.size + 1) + Y_true.nnz)
     return _cut_of_largest(values, f1)
 
@@ -235,10 +241,11 @@ def best_macro_threshold(Y_true: Any, scores: ArrayLike) -> float:
     0.5
     """
     Y, scores = _checked_pair(Y_true, scores)
-    if not Y.nnz:
+    reachable = _reachable(Y, scores)
+    if not reachable.nnz:
         return best_global_threshold(Y, scores)
     n_positive = np.bincount(Y.indices, minlength=Y.shape[1])
-    values, hits, labels = _largest_entries(Y, scores)
+    values, hits, labels = _largest_entries(reachable, scores)
     order = np.argsort(labels, kind="stable")  # within a label still by score
     f1, starts, _ = _f1_along(labels[order], hits[order], n_positive)
     changes = np.diff(f1, prepend=0.0)
@@ -258,8 +265,8 @@ def per_label_thresholds(
     Y_true : sparse matrix or ndarray of shape (n, L), {0, 1}
         Held-out targets.
     scores : ndarray of shape (n, L)
-        Held-out scores; larger means more likely. All within [0, 1] they are taken for
-        probabilities and averaged as log-odds, otherwise as they are.
+        Held-out scores; larger means more likely. If all finite ones lie in [0, 1], thresholds
+        are averaged as log-odds, otherwise as they are.
     global_threshold : float
         The common threshold. Labels without a positive get it, as do those whose F1 stays below
         2 / 21 wherever the cut: their scores carry no evidence on where to put it.
@@ -308,19 +315,13 @@ def per_label_thresholds(
         raise ValueError(f"`shrinkage` must be a number >= 0, got {shrinkage!r}. 0 is none.")
     Y, scores = _checked_pair(Y_true, scores)
     thresholds = np.full(Y.shape[1], float(global_threshold))
-    if not Y.nnz:
+    reachable = _reachable(Y, scores)
+    if not reachable.nnz:
         return thresholds
-    labels, own = _own_thresholds(Y, scores)
+    labels, own = _own_thresholds(Y, reachable, scores)
     if shrinkage:
-        n_positive = np.bincount(Y.indices, minlength=Y.shape[1])[labels]
-        weight = n_positive / (n_positive + shrinkage)
-        is_finite = np.isfinite(scores)
-        lowest = scores.min(initial=0.0, where=is_finite)
-        if lowest >= 0 and scores.max(initial=0.0, where=is_finite) <= 1:
-            inner = [np.clip(t, 1e-30, 1 - 1e-15) for t in (own, global_threshold)]
-            own = expit(weight * logit(inner[0]) + (1 - weight) * logit(inner[1]))
-        else:
-            own = weight * own + (1 - weight) * global_threshold
+        n_positive = np.bincount(reachable.indices, minlength=Y.shape[1])[labels]
+        own = _average(own, global_threshold, n_positive / (n_positive + shrinkage), scores)
     thresholds[labels] = own
     return thresholds
 
@@ -347,13 +348,14 @@ def cardinality_threshold(Y_true: Any, scores: ArrayLike) -> float:
     0.55
     """
     Y, scores = _checked_pair(Y_true, scores)
-    if not Y.nnz:
+    wanted = _reachable(Y, scores).nnz
+    if not wanted:
         return best_global_threshold(Y, scores)
     flat = scores.ravel()
-    last = np.partition(flat, flat.size - Y.nnz)[flat.size - Y.nnz]
+    last = np.partition(flat, flat.size - wanted)[flat.size - wanted]
     is_above, is_below = flat > last, flat < last
     n_above, n_with_ties = is_above.sum(), flat.size - is_below.sum()
-    if n_with_ties - Y.nnz <= Y.nnz - n_above:
+    if n_with_ties - wanted <= wanted - n_above:
         below = flat[is_below]
         return float(_between(last, below.max() if below.size else -np.inf))
     return float(_between(flat[is_above].min(initial=np.inf), last))
@@ -378,15 +380,46 @@ def _checked_pair(Y_true: Any, scores: ArrayLike) -> tuple[sp.csr_matrix, NDArra
     return Y, scores
 
 
-def _own_thresholds(Y: sp.csr_matrix, scores: NDArray) -> tuple[NDArray, NDArray]:
+def _reachable(Y: sp.csr_matrix, scores: NDArray) -> sp.csr_matrix:
+    """Targets without the positives whose score is -inf, which no threshold predicts."""
+    rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
+    is_reachable = scores[rows, Y.indices] > -np.inf
+    if is_reachable.all():
+        return Y
+    shape, kept = Y.shape, (rows[is_reachable], Y.indices[is_reachable])
+    return sp.csr_matrix((Y.data[is_reachable], kept), shape=shape)
+
+
+def _are_probabilities(scores: NDArray) -> bool:
+    """Whether all finite scores lie in [0, 1]."""
+    is_finite = np.isfinite(scores)
+    lowest = scores.min(initial=0.0, where=is_finite)
+    return bool(lowest >= 0 and scores.max(initial=0.0, where=is_finite) <= 1)
+
+
+def _average(
+    first: ArrayLike, second: float, weight: ArrayLike, scores: NDArray
+) -> NDArray[np.float64]:
+    """Weighted mean of thresholds, `weight` on the first: of log-odds, if of probabilities."""
+    first, weight = np.asarray(first, dtype=np.float64), np.asarray(weight)
+    if not _are_probabilities(scores):
+        return weight * first + (1 - weight) * second
+    odds = [logit(np.clip(t, 1e-30, 1 - 1e-15)) for t in (first, second)]
+    return expit(weight * odds[0] + (1 - weight) * odds[1])
+
+
+def _own_thresholds(
+    Y: sp.csr_matrix, reachable: sp.csr_matrix, scores: NDArray
+) -> tuple[NDArray, NDArray]:
     """Labels whose best F1 is at least 2 / 21, and the threshold midway below their best cut."""
     n_positive = np.bincount(Y.indices, minlength=Y.shape[1])
-    floors = _floors(Y, scores, n_positive)
+    floors = _floors(reachable, scores)
     rows, labels = np.nonzero(scores >= floors)
     values = scores[rows, labels]
     order = np.lexsort((-values, labels))
     rows, labels, values = rows[order], labels[order], values[order]
-    f1, starts, sizes = _f1_along(labels, np.asarray(Y[rows, labels]).ravel(), n_positive)
+    hits = np.asarray(reachable[rows, labels]).ravel()
+    f1, starts, sizes = _f1_along(labels, hits, n_positive)
     is_last = np.append(labels[1:] != labels[:-1], True)
     f1[~is_last & np.append(values[1:] == values[:-1], False)] = -1.0  # within equal scores
     highest = np.maximum.reduceat(f1, starts)
@@ -432,12 +465,13 @@ def _cut_of_largest(values: NDArray, quality: NDArray) -> float:
     return float(_between(values[best], below))
 
 
-def _floors(Y: sp.csr_matrix, scores: NDArray, n_positive: NDArray) -> NDArray[np.float64]:
+def _floors(Y: sp.csr_matrix, scores: NDArray) -> NDArray[np.float64]:
     """Score of each label below which no entry can belong to its best cut; inf without positives.
 
     The larger of its lowest positive and of a score reached by about 20 entries a positive.
     """
     n_rows, n_labels = scores.shape
+    n_positive = np.bincount(Y.indices, minlength=n_labels)
     floors = np.full(n_labels, np.inf)
     rows = np.repeat(np.arange(n_rows), np.diff(Y.indptr))
     np.minimum.at(floors, Y.indices, scores[rows, Y.indices])

@@ -46,7 +46,7 @@ class Rule:
 
 
 LEAVES = "label_space hierarchy metrics datasets losses modules text model_selection"
-PRIVATE = "_validation _state _training _memory _thresholds _checkpoint"
+PRIVATE = "_validation _state _training _memory _thresholds _checkpoint persistence"
 LEARNING = "scipy sklearn joblib torch skorch tokenizers tqdm safetensors filelock"
 PRETRAINED = "transformers sentence_transformers"
 
@@ -66,11 +66,18 @@ RULES = {
     "_resume": Rule("torch skorch"),
     "_checkpoint": Rule("torch safetensors"),
     "_memory": Rule("joblib sklearn filelock"),
+    # Estimators import it; it finds them by name, and only when one is saved or loaded.
+    "persistence": Rule("scipy sklearn torch", "label_space", "transformers huggingface_hub skops"),
     "encoders": Rule(LEARNING, f"{LEAVES} {PRIVATE}", PRETRAINED),
-    "classifiers": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders baselines", PRETRAINED),  # lexical
+    "classifiers": Rule(  # the lexical channel is a baseline
+        LEARNING, f"{LEAVES} {PRIVATE} encoders baselines meta_labels", PRETRAINED
+    ),
     "baselines": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders", PRETRAINED),
-    "llm": Rule(lazy="*"),
+    # Without a model: numpy, scipy, label_space. The rest is for the decomposer that asks one.
+    "meta_labels": Rule("scipy sklearn", "label_space llm _validation", "tqdm"),
+    "llm": Rule("sklearn", "_validation _training", "*"),  # parameters; seeds of a local model
     "weak": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders classifiers baselines llm", PRETRAINED),
+    "augmentation": Rule("scipy sklearn", "_validation label_space llm"),
     "plotting": Rule(internal="metrics", lazy="matplotlib"),
     "testing": Rule(
         LEARNING,

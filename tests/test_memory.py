@@ -21,7 +21,7 @@ from skrr2qc import (
     RetrievalRerankClassifier,
     TfidfLinearClassifier,
 )
-from skrr2qc._memory import fit_cached
+from skrr2qc._memory import check_cacheable, fit_cached
 from skrr2qc.testing import tiny_encoder as make_encoder
 from tests.reference.tiny_bert import save_tiny_bert
 
@@ -294,3 +294,66 @@ def test_other_weights_in_the_same_folder_are_another_encoder(tmp_path):
         vectors.append(encoder.transform(["mean"]))
     assert_array_equal(vectors[0], vectors[1])
     assert not np.allclose(vectors[0], vectors[2])
+
+
+# ------------------------------------------------------------------- what cannot be remembered
+
+
+def plain_loss(logits, Y):
+    return (logits - Y).square().mean()
+
+
+def unnamed_loss():
+    return lambda logits, Y: (logits - Y).square().mean()
+
+
+def head_with(loss, **params):
+    return ClassCenterHead(loss=loss, n_epochs=1, random_state=0).set_params(**params)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (head_with(unnamed_loss()), "loss"),
+        (MetaLabelReranker(head_with(unnamed_loss()), random_state=0), "classifier__loss"),
+        (
+            make_pipeline(TfidfVectorizer(tokenizer=lambda text: text.split())),
+            "tfidfvectorizer__tokenizer",
+        ),
+    ],
+    ids=["head", "reranker", "pipeline"],
+)
+def test_parameter_that_has_no_content_to_be_known_by(tmp_path, estimator, name):
+    """A lambda as `loss` failed in joblib, after the encoder had been trained."""
+    message = f"`{name}` == .*, which cannot be pickled.*top level of a module, or set memory=None"
+    for memory in (str(tmp_path), joblib.Memory(tmp_path, verbose=0)):
+        with pytest.raises(TypeError, match=message):
+            check_cacheable(memory, estimator)
+        with pytest.raises(TypeError, match=message):
+            fit_cached(memory, estimator, ["a text"], None)
+    check_cacheable(None, estimator)
+    assert not list(tmp_path.rglob("output.pkl"))
+
+
+def test_what_is_never_remembered_may_hold_anything(tmp_path, labelled_texts):
+    X, Y = labelled_texts
+    encoder = FrozenEstimator(make_encoder(vocab_size=400).fit(X))
+    head = head_with(unnamed_loss(), random_state=None)
+    check_cacheable(str(tmp_path), head)
+    scores = fit_cached(str(tmp_path), head, X, Y, encoder=encoder).predict_proba(X)
+    assert scores.shape == Y.shape
+
+
+def test_function_with_a_name_is_remembered(tmp_path, labelled_texts, count_fits):
+    X, Y = labelled_texts
+    encoder = FrozenEstimator(make_encoder(vocab_size=400).fit(X))
+    fits = count_fits(ClassCenterHead)
+    for _ in range(2):
+        check_cacheable(str(tmp_path), head_with(plain_loss))
+        fit_cached(str(tmp_path), head_with(plain_loss), X, Y, encoder=encoder)
+    assert len(fits) == 1
+
+
+def test_what_is_no_memory(labelled_texts):
+    with pytest.raises(ValueError, match="'memory' should be None"):
+        check_cacheable(3, ClassCenterHead())

@@ -332,6 +332,68 @@ def test_scores_that_do_not_fit():
         decision.apply(np.ones((1, 3)))
 
 
+# --- scores of -inf ---------------------------------------------------------------------------
+
+
+def with_unreachable(seed, *, ties=False, shape=(14, 6)):
+    """Positives among entries that are never to be predicted; a sixth of all entries."""
+    Y, scores = random_case(seed, ties=ties, shape=shape, density=0.3)
+    scores = np.where(np.random.default_rng(seed + 99).random(shape) < 1 / 6, -np.inf, scores / 2)
+    assert (Y[scores == -np.inf] == 1).any()
+    return Y, scores
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_unreachable_positives_stay_missed_whatever_the_cut(seed, ties):
+    """They counted as hits of a cut below every score, which no threshold makes."""
+    Y, scores = with_unreachable(seed, ties=ties)
+    cuts = [-1.0, *np.unique(scores[scores > -np.inf])]
+    micro, macro = best_global_threshold(Y, scores), best_macro_threshold(Y, scores)
+    assert micro_f1(Y, scores > micro) == pytest.approx(max(micro_f1(Y, scores > t) for t in cuts))
+    assert macro_f1(Y, scores > macro) == pytest.approx(max(macro_f1(Y, scores > t) for t in cuts))
+    thresholds = per_label_thresholds(Y, scores, 0.123, shrinkage=0)
+    for y, s, threshold in zip(Y.T, scores.T, thresholds, strict=True):
+        best = max(label_f1(y, s > t) for t in cuts)
+        assert label_f1(y, s > threshold) == pytest.approx(best)
+    assert np.isfinite([micro, macro, *thresholds]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unreachable_positives_are_not_made_up_for(seed):
+    Y, scores = with_unreachable(seed)
+    n_reachable = Y[scores > -np.inf].sum()
+    assert (scores > cardinality_threshold(Y, scores)).sum() == n_reachable
+    assert choose_decision(Y, scores, "top_k").k == round(n_reachable / len(Y))
+
+
+def test_unreachable_positives_are_no_evidence_on_a_labels_own_cut():
+    Y, scores = np.array([[1], [1], [0], [1]]), np.array([[0.4], [0.3], [0.1], [-np.inf]])
+    expected = expit((2 * logit(0.2) + 10 * logit(0.5)) / 12)
+    assert_allclose(per_label_thresholds(Y, scores, 0.5), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("lowest", [-np.inf, 0.01])
+def test_common_threshold_averages_log_odds_of_probabilities(lowest):
+    """One score of -inf made it the arithmetic mean, as if the others were no probabilities."""
+    Y, scores = random_case(3, shape=(50, 6))
+    scores = expit(scores)
+    Y, scores = np.hstack([Y, np.zeros((50, 1))]), np.hstack([scores, np.full((50, 1), lowest)])
+    ends = logit([best_macro_threshold(Y, scores), cardinality_threshold(Y, scores)])
+    expected = per_label_thresholds(Y, scores, expit(ends.mean()))
+    assert_allclose(choose_decision(Y, scores, "per_label").threshold, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", THRESHOLD_RULES)
+def test_no_positive_can_be_reached(rule):
+    Y, scores = np.array([[1, 0], [1, 0]]), np.array([[-np.inf, 0.5], [-np.inf, 0.2]])
+    with pytest.raises(ValueError, match="all 2 positives.* score -inf.*Hold out more rows"):
+        choose_decision(Y, scores, rule)
+    for choose in (best_global_threshold, best_macro_threshold, cardinality_threshold):
+        assert not (scores > choose(Y, scores)).any()
+    assert_array_equal(per_label_thresholds(Y, scores, 0.4), [0.4, 0.4])
+
+
 def test_explicit_zeros_are_no_positives():
     Y, scores = random_case(5)
     stored = sp.coo_matrix(np.ones(Y.shape)).tocsr()

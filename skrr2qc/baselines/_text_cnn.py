@@ -11,10 +11,11 @@ from .._validation import check_label_matrix, check_number, check_texts
 from ..losses import multilabel_cross_entropy
 from ..model_selection import train_holdout_split
 from ..modules import TextCNN
+from ..persistence import SavedModelMixin
 from ..text import TokenBatches, train_tokenizer
 
 
-class TextCNNClassifier(ModuleStateMixin, ClassifierMixin, BaseEstimator):
+class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, BaseEstimator):
     """Convolutions over tokens, the maximum over time, one sigmoid a label (Kim, 2014 [1]_).
 
     Parameters

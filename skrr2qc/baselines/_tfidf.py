@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._thresholds import best_global_threshold
 from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..metrics import ndcg_at_k, precision_at_k
+from ..persistence import SavedModelMixin
 from ._one_vs_rest import fit_columns
 
 # LaTeX commands, numbers such as 3.14 or 1/2, words, and single signs (operators carry meaning).
@@ -36,7 +37,7 @@ _MAX_CALIBRATION_PAIRS = 2_000_000
 _BLOCK_ENTRIES = 4_000_000  # scores computed at a time while predicting
 
 
-class TfidfLinearClassifier(ClassifierMixin, BaseEstimator):
+class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
     """One-vs-rest linear classifier on TF-IDF of words and characters.
 
     Parameters
@@ -59,9 +60,10 @@ class TfidfLinearClassifier(ClassifierMixin, BaseEstimator):
         for when the ranking alone matters: `C` must be given, distances are scores as they are,
         and `threshold_` is 0.5.
     n_negatives : int, default=None
-        Negative rows that a label is told from, where there are more: half of them the most like
-        its mean text, half drawn and weighed up to stand for all others. Many times faster on
-        tens of thousands of rows, at a small loss. None: all of them.
+        Negative rows that a label is told from, but at least five for each of its positive ones,
+        where there are more: half of them the most like its mean text, half drawn and weighed up
+        to stand for all others. Many times faster on tens of thousands of rows, at a small loss.
+        None: all of them.
     max_features : int, default=200000
         Upper bound on each of the vocabularies of words and of character n-grams.
     n_jobs : int, default=None

@@ -1,7 +1,8 @@
 """Classifiers: texts or features in, label scores out."""
 
 from ._class_center import ClassCenterHead
-from ._reranker import MetaLabelReranker, rerank_scores
+from ._rerank_scores import rerank_scores
+from ._reranker import MetaLabelReranker
 from ._retrieval_rerank import RetrievalRerankClassifier
 from ._threshold_tuner import MultilabelThresholdTuner
 

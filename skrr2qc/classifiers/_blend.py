@@ -16,6 +16,7 @@ _LEAST_WEIGHT = 0.05  # of a channel that is worth its time
 _LEAST_SPREAD = 1 / 100  # of logits, as a share of their mean: what hardly varies is not blown up
 _DEPTH = 5  # labels a row is judged by
 _UNSEEN_SHARE = 0.5  # of the score of a label without training texts: its own text alone
+_UNSEEN_TRUST = 0.5  # in the estimate of how much rarer such labels are than others
 _MAX_ENTRIES = 4_000_000  # held-out scores used to weigh channels and to fit a curve
 _OFF = -30.0  # log-odds of what is never to be proposed
 
@@ -32,9 +33,13 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
         Mean and spread of a channel's held-out logits.
     curve : pair of (slope, intercept)
         What makes the sum calibrated log-odds.
+    unseen_curve : pair of (slope, intercept), default=None
+        The same for the sum that labels without a training text get; None: `curve`.
     unseen : sequence of int
         Labels without a training text. Half of their score is that of the channel "label_texts",
         whatever its weight; without that channel nothing is known of them, and they rank last.
+    unseen_shift : float, default=0.0
+        Added to the log-odds of these labels: see `unseen_log_odds`.
     n_labels : int, default=None
         1 lets a binary classifier's scores count as one column.
 
@@ -44,36 +49,57 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
         Channels whose logits are needed.
     """
 
-    def __init__(self, channels, weights, scales, curve=(1.0, 0.0), unseen=(), n_labels=None):
+    def __init__(
+        self,
+        channels,
+        weights,
+        scales,
+        curve=(1.0, 0.0),
+        unseen_curve=None,
+        unseen=(),
+        unseen_shift=0.0,
+        n_labels=None,
+    ):
         self.channels = channels
         self.weights = weights
         self.scales = scales
         self.curve = curve
+        self.unseen_curve = unseen_curve
         self.unseen = unseen
+        self.unseen_shift = unseen_shift
         self.n_labels = n_labels
 
     @property
     def names(self):
         return [name for name in self.channels if name in self.weights or self._serves_unseen(name)]
 
-    def predict_proba(self, X):
-        """Blended label scores, (n, L) float32."""
-        return self.blend(
-            {name: logits_of(self.channels[name], X, self.n_labels) for name in self.names}
-        )
+    def predict_proba(self, X, vectors=None):
+        """Blended label scores, (n, L) float32.
+
+        `vectors`, if the head gave them for `X` already, spare a pass through it.
+        """
+        logits = {}
+        for name in self.names:
+            channel = self.channels[name]
+            if name == "head" and vectors is not None:
+                logits[name] = channel.score_embeddings(vectors)
+            else:
+                logits[name] = logits_of(channel, X, self.n_labels)
+        return self.blend(logits)
 
     def blend(self, logits):
         """Scores from the logits of each channel, a dict of (n, L) arrays."""
-        slope, intercept = np.float32(self.curve)
         unseen = np.asarray(self.unseen, dtype=np.int64)
         total = weighted_sum(logits, self.weights, self.scales)
+        lone = _OFF
         if unseen.size and "label_texts" in logits:
             own = {"label_texts": logits["label_texts"][:, unseen]}
-            own = weighted_sum(own, {"label_texts": _UNSEEN_SHARE}, self.scales)
-            total[:, unseen] = (1 - _UNSEEN_SHARE) * total[:, unseen] + own
+            slope, intercept = np.float32(self.unseen_curve or self.curve)
+            lone = _unseen_sum(total[:, unseen], own, self.scales) * slope + intercept
+            lone += np.float32(self.unseen_shift)
+        slope, intercept = np.float32(self.curve)
         total = total * slope + intercept
-        if "label_texts" not in logits:
-            total[:, unseen] = _OFF
+        total[:, unseen] = lone
         return sigmoid(total)
 
     def _serves_unseen(self, name):
@@ -90,9 +116,42 @@ def weighted_sum(logits, weights, scales):
     """Sum over channels of ``weight * (logits - mean) / spread``; (n, L) float32."""
     total = 0.0
     for name, weight in weights.items():
-        mean, spread = scales[name]
-        total = total + np.float32(weight / spread) * (logits[name] - np.float32(mean))
+        if weight:
+            mean, spread = scales[name]
+            total = total + np.float32(weight / spread) * (logits[name] - np.float32(mean))
     return total
+
+
+def _unseen_sum(total, own, scales):
+    """Half the sum that all labels get, half what the label's own text says."""
+    own = weighted_sum(own, {"label_texts": _UNSEEN_SHARE}, scales)
+    return (1 - _UNSEEN_SHARE) * total + own
+
+
+def unseen_log_odds(Y):
+    """How much rarer a label without a training text is than one with, as log-odds.
+
+    Of all occurrences of labels in new texts, those of labels not seen before are about as many
+    as labels seen once were among the texts at hand (Good, 1953). Half of that is believed: the
+    likeness of text and label tells of it, too.
+
+    Parameters
+    ----------
+    Y : csr_matrix of shape (n, L)
+        Training targets.
+
+    Returns
+    -------
+    shift : float
+        0 where every label has a text, or none.
+    """
+    counts = Y.getnnz(axis=0)
+    n_seen = int((counts > 0).sum())
+    if n_seen in (0, len(counts)):
+        return 0.0
+    share = (1 + (counts == 1).sum()) / (2 + counts.sum())
+    odds = share / (1 - share) * n_seen / (len(counts) - n_seen)
+    return float(_UNSEEN_TRUST * np.log(odds))
 
 
 def choose_blend(Y, logits, alone=None):
@@ -111,14 +170,19 @@ def choose_blend(Y, logits, alone=None):
     Returns
     -------
     settings : dict
-        ``weights``, ``scales`` and ``curve`` of a `ChannelBlend`.
+        ``weights``, ``scales``, ``curve`` and ``unseen_curve`` of a `ChannelBlend`.
     """
     scales = {name: (float(z.mean()), _spread(z)) for name, z in logits.items()}
     n_rows = max(1, _MAX_ENTRIES // Y.shape[1])
     logits, Y = {name: z[:n_rows] for name, z in logits.items()}, sp.csr_matrix(Y[:n_rows])
     weights = {alone: 1.0} if alone else _choose_weights(Y, logits, scales)
-    curve = calibration_curve(Y, weighted_sum(logits, weights, scales))
-    return {"weights": weights, "scales": scales, "curve": curve}
+    total = weighted_sum(logits, weights, scales)
+    settings = {"weights": weights, "scales": scales, "curve": calibration_curve(Y, total)}
+    settings["unseen_curve"] = None
+    if "label_texts" in logits:  # what the sum of unseen labels is worth, tried on seen ones
+        own = {"label_texts": logits["label_texts"]}
+        settings["unseen_curve"] = calibration_curve(Y, _unseen_sum(total, own, scales))
+    return settings
 
 
 def _spread(logits):
@@ -133,13 +197,12 @@ def _choose_weights(Y, logits, scales):
     steps = range(_STEPS + 1)
     grid = [parts for parts in product(steps, repeat=len(names)) if sum(parts) == _STEPS]
     grid = np.array(grid) / _STEPS  # (n_points, n_channels)
-    quality, best_error = np.empty(len(grid)), 0.0
+    quality, errors = np.empty(len(grid)), np.empty(len(grid))
     for i, point in enumerate(grid):
         rows = _row_quality(Y, weighted_sum(logits, dict(zip(names, point, strict=True)), scales))
-        quality[i] = rows.mean()
-        if quality[i] == quality[: i + 1].max():
-            best_error = rows.std() / np.sqrt(len(rows))
-    is_good = quality >= quality.max() - _TOLERANCE * best_error
+        quality[i], errors[i] = rows.mean(), rows.std() / np.sqrt(len(rows))
+    error = errors[quality == quality.max()][-1]
+    is_good = quality >= quality.max() - _TOLERANCE * error
     mean = grid[is_good].mean(axis=0)
     mean[mean < _LEAST_WEIGHT] = 0.0
     return {n: float(w) for n, w in zip(names, mean / mean.sum(), strict=True) if w > 0}

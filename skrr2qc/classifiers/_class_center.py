@@ -1,5 +1,6 @@
 """Retrieval head: label scores and class centers over an encoder, or over given features."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,7 @@ from .._training import (
 from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..losses import class_center_loss, multilabel_cross_entropy
 from ..modules import (
-    AncestorTower,
+    AuxiliaryTower,
     FeatureTower,
     LabelHead,
     LowerStates,
@@ -31,16 +32,19 @@ from ..modules import (
     TowerVectors,
     get_backbone,
 )
+from ..persistence import SavedModelMixin
 from ..text import TokenBatches
 from ._features import FeatureBatches, project_start
 from ._tower_training import (
     LOSSES,
     ancestor_columns,
+    check_frozen_layers,
+    check_loss,
     hold_out,
     label_loss,
     label_starts,
     layer_groups,
-    with_ancestors,
+    with_further_targets,
 )
 
 _FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to nothing
@@ -48,7 +52,9 @@ _FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to
 _TEXTS, _TOKENS_ON_CPU, _TOKENS = 256, 2048, 16_384
 
 
-class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class ClassCenterHead(
+    SavedModelMixin, ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
     """Score all labels of a text with the upper layers of an encoder and a linear layer.
 
     Binary cross-entropy is joined by the class-center loss of [1]_ (Eq. 10-12), which draws a
@@ -77,6 +83,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     ancestor_weight : float, default=0.3
         Factor on the cross-entropy of a second layer of scores, of the nodes above the labels in
         the hierarchy of `labels`, which is only there in training. No effect without a hierarchy.
+    meta_weight : float, default=0.3
+        Factor on the cross-entropy of one more layer of scores, of the meta-labels of `labels`,
+        which stays: `meta_scores`. No effect without meta-labels.
     n_frozen_layers : int, default=None
         Layers that are not trained, counted from below, with the embeddings; 0 trains all.
         None leaves it to the backbone: half of a pretrained one, none of the compact one.
@@ -102,7 +111,8 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
     weight_decay : float, default=0.01
     memory_budget : int, default=2**30
         Bytes for the states below the trained layers, kept during a fit so that the frozen
-        layers run once a text. Where it is too small, they run once a text and epoch.
+        layers run once a text. Where it is too small, they run once a text and epoch, which a
+        warning tells; 0 asks for that.
     passthrough : bool, default=False
         Whether `transform` appends the features it was given to the label scores.
     device : str, default="auto"
@@ -116,6 +126,8 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         Column numbers, or the classes of a one-dimensional `y`.
     centers_ : ndarray of shape (L, D)
         Learned class centers.
+    meta_coef_, meta_intercept_ : ndarray of shape (M, D) and (M,)
+        Layer that scores meta-labels; None where it was not trained.
     encoder_ : estimator
         Fitted encoder, if one was given.
     history_ : list of dict
@@ -154,6 +166,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         center_init="blend",
         loss=None,
         ancestor_weight=0.3,
+        meta_weight=0.3,
         n_frozen_layers=None,
         n_epochs=None,
         lr=None,
@@ -177,6 +190,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         self.center_init = center_init
         self.loss = loss
         self.ancestor_weight = ancestor_weight
+        self.meta_weight = meta_weight
         self.n_frozen_layers = n_frozen_layers
         self.n_epochs = n_epochs
         self.lr = lr
@@ -210,12 +224,19 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         TypeError, ValueError
             If texts, targets or parameters are not as described; before any work starts.
         FloatingPointError
-            If training diverges.
+            If training diverges; says at which step.
+
+        Warns
+        -----
+        UserWarning
+            If `memory_budget` is too small, with the number of bytes needed; or if no row can be
+            held out.
         """
         self._check_parameters()
         X, Y = self._check_data(X, y)
         device = resolve_device(self.device)
-        label_loss("bce" if self.loss is None else self.loss, Y, device)  # tries a callable
+        check_loss(self.loss, Y, device)
+        check_frozen_layers(self.n_frozen_layers, self.encoder)
         if self.encoder is not None:
             self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
         with seeded(self.random_state) as rng:
@@ -302,6 +323,15 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             tensor = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32))
             return head(tensor.to(head.bias.device)).cpu().numpy()
 
+    def meta_scores(self, X):
+        """Scores of the meta-labels; ndarray of shape (n, M), or None without a layer for them."""
+        return None if self.meta_coef_ is None else sigmoid(self.score_meta(self.embed(X)))
+
+    def score_meta(self, embeddings):
+        """Logits of the meta-labels from what `embed` returned; ndarray of shape (n, M)."""
+        check_is_fitted(self)
+        return np.asarray(embeddings, np.float32) @ self.meta_coef_.T + self.meta_intercept_
+
     def transform(self, X):
         """Label scores, followed by the features themselves if `passthrough`.
 
@@ -347,6 +377,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         if self.loss is not None and not callable(self.loss):
             check_choice(self.loss, "loss", LOSSES)
         check_number(self.ancestor_weight, "ancestor_weight", minimum=0)
+        check_number(self.meta_weight, "meta_weight", minimum=0)
         self._check_training()
         if self.center_init == "texts" and (self.labels is None or self.encoder is None):
             raise ValueError(
@@ -406,7 +437,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
 
     def _fit_module(self, inputs, Y, rng, device):
         """Build the module, let it begin at the rows to learn from, and train it."""
-        loss = label_loss(self._loss(), Y, device)
+        loss = label_loss(self._loss(), Y)
         parts = hold_out(inputs, Y, self.validation_fraction, rng)
         inputs, Y = parts[0]
         self.module_, defaults = self._start_module(inputs, Y.shape[1], rng)
@@ -415,16 +446,35 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         embeddings = collect_outputs(TowerVectors(self.module_), batches, device)
         names, is_alone = self._label_names(), self.center_init == "texts"
         self.module_.head.start_from(label_starts(Y, embeddings, rng, names, is_alone))
+        groups = self._further_targets(Y)
         module, targets = self.module_, [targets for _, targets in parts]
-        above = ancestor_columns(self.labels, Y) if self.ancestor_weight else None
-        if above is not None:
-            module = AncestorTower(module, label_starts(Y @ above, embeddings, rng))
-            targets = [with_ancestors(part, above) for part in targets]
+        if groups:
+            starts = [label_starts(Y @ group, embeddings, rng) for group in groups.values()]
+            module = AuxiliaryTower(module, starts)
+            targets = [with_further_targets(part, list(groups.values())) for part in targets]
         batches = self._batches(inputs, targets[0], rng=rng, states=states[0])
         held_out = None
         if len(parts) == 2:
             held_out = self._wide_batches(parts[1][0], device, Y=targets[1], states=states[1])
-        return self._train(module, loss, batches, held_out, defaults, device)
+        loss_terms = partial(self._loss_terms, *loss, tuple(groups))
+        history = self._train(module, loss_terms, batches, held_out, defaults, device)
+        self._keep_meta_layer(module.heads[-1] if "meta_labels" in groups else None)
+        return history
+
+    def _further_targets(self, Y):
+        """What is learned beside the labels: for each kind, which targets a label brings."""
+        groups = {}
+        if self.ancestor_weight:
+            groups["ancestors"] = ancestor_columns(self.labels, Y)
+        if self.meta_weight and self.labels is not None:
+            groups["meta_labels"] = self.labels.label_to_meta
+        return {kind: group for kind, group in groups.items() if group is not None}
+
+    def _keep_meta_layer(self, head):
+        self.meta_coef_ = self.meta_intercept_ = None
+        if head is not None:
+            self.meta_coef_ = (head.log_scale.exp() * head.weight).detach().cpu().numpy()
+            self.meta_intercept_ = head.bias.detach().cpu().numpy()
 
     def _loss(self):
         if self.loss is not None:
@@ -454,7 +504,9 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         dtype = torch.bfloat16 if uses_bfloat16(device) else torch.float32
         width = self.module_.lower.hidden_size
         n_tokens = [sum(map(len, ids)) for ids in parts]
-        if sum(n_tokens) * width * dtype.itemsize > self.memory_budget:
+        needed = sum(n_tokens) * width * dtype.itemsize
+        if needed > self.memory_budget:
+            self._tell_budget(needed)
             return [None] * len(parts)
         all_states = []
         for ids, n in zip(parts, n_tokens, strict=True):
@@ -468,6 +520,17 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             all_states.append(states)
         return all_states
 
+    def _tell_budget(self, needed):
+        if not self.memory_budget:
+            return
+        warnings.warn(
+            f"`memory_budget` == {self.memory_budget:,} bytes, but the states below the trained "
+            f"layers need {needed:,} ({needed / 2**30:.2g} GiB): the frozen layers run again in "
+            f"each epoch. Pass memory_budget={needed} to run them once, or 0 to go without.",
+            UserWarning,
+            stacklevel=5,
+        )
+
     def _label_names(self):
         """Vectors of the names, where centers begin at them; else None."""
         if self.labels is None or not self._tunes_backbone() or self.center_init == "means":
@@ -477,12 +540,12 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
             names = self.encoder_.transform(list(self.labels.texts))
         return names
 
-    def _train(self, module, loss, batches, held_out, defaults, device):
+    def _train(self, module, loss_terms, batches, held_out, defaults, device):
         n_epochs, lr = self.n_epochs or defaults[0], self.lr or defaults[1]
         groups = [("*.centers", {"weight_decay": 0.0})]
         net = TextNet(
             module,
-            partial(self._loss_terms, *loss),
+            loss_terms,
             n_epochs=n_epochs,
             lr=lr,
             param_groups=groups + layer_groups(module, self.module_, lr, self.layer_decay),
@@ -496,16 +559,17 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         patience = None if held_out is None else self.patience
         return net.fit_batches(batches, held_out=held_out, patience=patience).epoch_table()
 
-    def _loss_terms(self, name, loss, outputs, targets):
-        logits, features, centers, *ancestor_logits = outputs
-        Y, Y_above = targets.tensor_split([logits.shape[1]], dim=1)
+    def _loss_terms(self, name, loss, kinds, outputs, targets):
+        logits, features, centers, *further = outputs
+        sizes = [logits.shape[1], *(z.shape[1] for z in further)]
+        Y, *further_targets = targets.split(sizes, dim=1)
         terms = {name: loss(logits, Y)}
         if self.class_center_weight:
             distance = class_center_loss(features, Y, centers, form=self.class_center_form)
             terms["class_center"] = self.class_center_weight * distance
-        if ancestor_logits:
-            entropy = Y_above.shape[1] * multilabel_cross_entropy(ancestor_logits[0], Y_above)
-            terms["ancestors"] = self.ancestor_weight * entropy
+        weights = {"ancestors": self.ancestor_weight, "meta_labels": self.meta_weight}
+        for kind, z, t in zip(kinds, further, further_targets, strict=True):
+            terms[kind] = weights[kind] * t.shape[1] * multilabel_cross_entropy(z, t)
         return terms
 
     def _batches(self, inputs, Y=None, *, batch_size=None, **kwargs):
@@ -530,10 +594,7 @@ class ClassCenterHead(ModuleStateMixin, TransformerMixin, ClassifierMixin, BaseE
         backbone = get_backbone(self.encoder_)
         n_frozen = self.n_frozen_layers
         n_frozen = backbone.n_frozen_layers if n_frozen is None else n_frozen
-        if n_frozen > backbone.n_layers:
-            raise ValueError(
-                f"`n_frozen_layers` == {n_frozen}, but the backbone has {backbone.n_layers} layers."
-            )
+        check_frozen_layers(n_frozen, self.encoder_)
         return TextTower(backbone, n_frozen, LabelHead(**init_args))
 
     def _restore_module(self, name, content):

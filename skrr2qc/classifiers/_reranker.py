@@ -5,74 +5,41 @@ import warnings
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._thresholds import best_global_threshold
+from .._training import sigmoid
 from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
+from ..model_selection import train_holdout_split
 from ._class_center import ClassCenterHead
+from ._combination import fit_combination
+from ._neighbors import LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
+from ._rerank_scores import MEANS, mean_meta_scores, rerank_scores
 
 
-def rerank_scores(label_scores, meta_scores, label_to_meta, *, alpha=1.0):
-    """Label scores times the mean score of each label's meta-labels (Eq. 15 of [1]_).
-
-    Parameters
-    ----------
-    label_scores : ndarray of shape (n, L)
-    meta_scores : ndarray of shape (n, M)
-    label_to_meta : sparse matrix of shape (L, M), {0, 1}
-        A label without a meta-label keeps its score.
-    alpha : float, default=1.0
-        Exponent of the mean; 0 leaves the scores as they are.
-
-    Returns
-    -------
-    scores : ndarray of shape (n, L)
-        For ranking: a product of two probabilities is not one.
-
-    References
-    ----------
-    .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
-       Classification. arXiv:2411.01841, 2024.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import scipy.sparse as sp
-    >>> label_to_meta = sp.csr_matrix(np.array([[1, 1], [0, 0]]))
-    >>> rerank_scores(np.array([[0.5, 0.4]]), np.array([[0.2, 0.6]]), label_to_meta).tolist()
-    [[0.2, 0.4]]
-    """
-    label_scores, meta_scores = _as_floats(label_scores), _as_floats(meta_scores)
-    label_to_meta = sp.csr_matrix(label_to_meta, dtype=meta_scores.dtype)
-    expected = (label_scores.shape[1], meta_scores.shape[1])
-    if label_to_meta.shape != expected or len(label_scores) != len(meta_scores):
-        raise ValueError(
-            f"Scores of shapes {label_scores.shape} and {meta_scores.shape} need as many rows each "
-            f"and a `label_to_meta` of shape {expected}, got {label_to_meta.shape}."
-        )
-    n_meta = np.asarray(label_to_meta.sum(axis=1)).ravel()
-    means = (label_to_meta @ meta_scores.T).T  # (n, L)
-    means /= np.maximum(n_meta, 1)
-    means[:, n_meta == 0] = 1.0
-    if alpha != 1.0:
-        means **= alpha
-    means *= label_scores
-    return means.astype(label_scores.dtype, copy=False)
+_LEAST = 1e-6  # score, before its logarithm is taken
 
 
-def _as_floats(scores):
-    scores = np.asarray(scores)
-    return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+def scores_meta_labels(tower, label_to_meta):
+    """Whether a fitted head scores the meta-labels of a map itself."""
+    if getattr(tower, "meta_coef_", None) is None:
+        return False
+    known, label_to_meta = tower.labels.label_to_meta, sp.csr_matrix(label_to_meta)
+    return known.shape == label_to_meta.shape and (known != label_to_meta).nnz == 0
 
 
 class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
-    """Multiply label scores by the scores of the meta-labels that each label is made of.
+    """Rerank label scores by the scores of the meta-labels that each label is made of.
 
     Parameters
     ----------
     classifier : estimator, default=None
-        Multi-label classifier of meta-labels with ``predict_proba``; None: `ClassCenterHead`.
+        Multi-label classifier of meta-labels with ``predict_proba``. None: the retriever itself
+        where it scores meta-labels, as `ClassCenterHead` does (one tower for both); else a
+        `ClassCenterHead` of their own.
     retriever : estimator, default=None
         Multi-label classifier of labels with ``predict_proba``. None: the first L columns of
         `X` are label scores, and further columns the features for `classifier`, as
@@ -82,9 +49,20 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     labels : LabelSpace, default=None
         Its `label_to_meta` is used if there is no other.
     label_to_meta : array-like or sparse matrix of shape (L, M), default=None
-        Which meta-labels each label has. Without any map, scores pass unchanged.
+        Which meta-labels each label has. Without any map, there are no meta-label scores.
+    combine : {"product", "learned"}, default="product"
+        "product": label score times mean meta-label score (Eq. 15 of [1]_). "learned": a weighted
+        sum of log-odds of the label, log of that mean, and likeness to the nearest training text
+        of the label, learned on rows that no part was trained on.
     alpha : float, default=1.0
-        Exponent of the mean meta-label score; 0 switches reranking off.
+        Exponent of the mean in the product; 0 switches reranking off.
+    mean : {"arithmetic", "geometric"}, default="arithmetic"
+        How the scores of a label's meta-labels are averaged.
+    top_r : int, default=None
+        Labels of each text, best first, whose order the product may change; None: all.
+    validation_fraction : float, default=0.1
+        Share of the rows, in (0, 0.5], held out for "learned" in a fit of its own; in
+        `RetrievalRerankClassifier`, its own held-out rows serve.
     device, random_state, verbose
         For the default classifier.
 
@@ -92,6 +70,8 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     ----------
     classifier_, retriever_ : fitted estimators, or None
     label_to_meta_ : csr_matrix of shape (L, M), or None
+    combination_ : Combination or None
+        Learned weights: of "retrieval", "meta_labels" and "neighbors", as far as there are such.
     threshold_ : float
         Score above which `predict` reports a label: the best for micro-F1 on the training rows.
     classes_ : ndarray of shape (L,)
@@ -125,7 +105,11 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         encoder=None,
         labels=None,
         label_to_meta=None,
+        combine="product",
         alpha=1.0,
+        mean="arithmetic",
+        top_r=None,
+        validation_fraction=0.1,
         device="auto",
         random_state=None,
         verbose=0,
@@ -135,7 +119,11 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         self.encoder = encoder
         self.labels = labels
         self.label_to_meta = label_to_meta
+        self.combine = combine
         self.alpha = alpha
+        self.mean = mean
+        self.top_r = top_r
+        self.validation_fraction = validation_fraction
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -158,23 +146,42 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         UserWarning
             If there is no map: the scores of the retriever are then returned unchanged.
         """
-        check_number(self.alpha, "alpha", minimum=0)
+        self._check_parameters()
         X, Y = self._check_data(X, y)
-        self.label_to_meta_ = self._check_map(Y.shape[1])
-        self.classes_ = np.arange(Y.shape[1])
-        self.retriever_ = None
+        self._begin(Y.shape[1])
+        learned = self._learn_on_held_out(X, Y) if self._can_hold_out() else None
         if self.retriever is not None:
             self.retriever_ = fit_multilabel(clone(self.retriever), X, Y)
-        self.classifier_ = None
-        if self.label_to_meta_ is not None:
+            if hasattr(self.retriever_, "embed"):
+                self.attach_tower(self.retriever_, X, Y)
+        if self.label_to_meta_ is not None and not self._shares():
             targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
             classifier = ClassCenterHead(loss="bce") if self.classifier is None else self.classifier
             classifier = inherit(classifier, self)
             classifier = with_encoder(classifier, self.encoder)
             self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)
+        self.combination_ = learned
         if self.retriever_ is not None or self.encoder is None:
             self.threshold_ = best_global_threshold(Y, self.predict_proba(X))
         return self
+
+    def fit_shared(self, tower, X, Y):
+        """Train nothing: a fitted head scores labels and meta-labels both.
+
+        Parameters
+        ----------
+        tower : ClassCenterHead
+            Fitted with the map of this reranker.
+        X : sequence of n str
+            Its training texts.
+        Y : csr_matrix of shape (n, L)
+
+        Returns
+        -------
+        self : MetaLabelReranker
+        """
+        self._begin(Y.shape[1])
+        return self.attach_tower(tower, X, Y)
 
     def predict_proba(self, X):
         """Reranked scores of all labels.
@@ -205,34 +212,104 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         """Reranked scores, as `predict_proba` gives them; ndarray (n, L)."""
         return self.predict_proba(X)
 
-    def meta_scores(self, X):
-        """Scores of all meta-labels; ndarray of shape (n, M), or None without a map."""
+    def meta_scores(self, X, vectors=None):
+        """Scores of all meta-labels; ndarray of shape (n, M), or None without a map.
+
+        `vectors`, if the tower gave them for `X` already, spare a pass through it.
+        """
         check_is_fitted(self, "classes_")
+        if self._shares():
+            vectors = self.tower_.embed(X) if vectors is None else vectors
+            return sigmoid(self.tower_.score_meta(vectors))
         if self.classifier_ is None:
             return None
         n_meta = self.label_to_meta_.shape[1]
         return label_probabilities(self.classifier_, self._meta_features(X), n_meta)
 
-    def rerank(self, label_scores, X):
+    def rerank(self, label_scores, X, vectors=None):
         """Rerank given label scores of the texts or features `X`.
 
         Parameters
         ----------
         label_scores : ndarray of shape (n, L)
         X : as in `fit`
+        vectors : ndarray of shape (n, D), default=None
+            What the tower's ``embed`` gave for `X`, where that is known.
 
         Returns
         -------
         scores : ndarray of shape (n, L)
         """
-        meta_scores = self.meta_scores(X) if self.alpha else None
-        return self.combine(label_scores, meta_scores)
+        if vectors is None and self.reads_vectors:
+            vectors = self.tower_.embed(X)
+        meta_scores = self.meta_scores(X, vectors) if self.reads_meta_scores else None
+        return self.fuse(label_scores, meta_scores, vectors)
 
-    def combine(self, label_scores, meta_scores):
-        """Eq. 15 on scores that are at hand; `meta_scores` None leaves `label_scores`."""
+    def fuse(self, label_scores, meta_scores, vectors=None):
+        """Scores from those that are at hand; without any, `label_scores` themselves."""
+        if self.combination_ is not None:
+            return self.combination_.apply(self._evidence(label_scores, meta_scores, vectors))
         if meta_scores is None:
             return label_scores
-        return rerank_scores(label_scores, meta_scores, self.label_to_meta_, alpha=self.alpha)
+        return rerank_scores(
+            label_scores,
+            meta_scores,
+            self.label_to_meta_,
+            alpha=self.alpha,
+            mean=self.mean,
+            top_r=self.top_r,
+        )
+
+    def learn(self, Y, label_scores, X, vectors=None):
+        """Learn what `combine` asks for, on texts that no part was trained on.
+
+        Parameters
+        ----------
+        Y : csr_matrix of shape (n, L)
+        label_scores : ndarray of shape (n, L)
+        X : as in `fit`
+        vectors : ndarray of shape (n, D), default=None
+            As in `rerank`.
+
+        Returns
+        -------
+        combination : Combination or None
+            None where nothing is to be learned. Kept as `combination_`, too.
+        """
+        if self.combine == "learned":
+            if vectors is None and self.tower_ is not None:
+                vectors = self.tower_.embed(X)
+            meta_scores = self.meta_scores(X, vectors)
+            evidence = self._evidence(label_scores, meta_scores, vectors)
+            self.combination_ = fit_combination(Y, evidence)
+        return self.combination_
+
+    def needs_classifier(self, tower):
+        """Whether meta-labels need a classifier, as there are some and `tower` scores others."""
+        label_to_meta = self._map()
+        if label_to_meta is None:
+            return False
+        return self.classifier is not None or not scores_meta_labels(tower, label_to_meta)
+
+    @property
+    def reads_meta_scores(self):
+        """Whether scores of meta-labels are needed to rerank."""
+        weights = None if self.combination_ is None else self.combination_.weights
+        return bool(self.alpha if weights is None else weights.get("meta_labels"))
+
+    @property
+    def reads_vectors(self):
+        """Whether vectors of the tower are needed to rerank."""
+        weights = {} if self.combination_ is None else self.combination_.weights
+        is_shared = self._shares() and self.reads_meta_scores
+        return is_shared or bool(weights.get("neighbors"))
+
+    def attach_tower(self, tower, X, Y):
+        """Look at texts through the vectors of a head from now on, and for neighbors among `X`."""
+        self.tower_ = tower
+        if self.combine == "learned":
+            self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
+        return self
 
     def attach_retriever(self, retriever, threshold):
         """Rerank the scores of a fitted retriever from now on, and predict above `threshold`."""
@@ -261,6 +338,75 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         tags.target_tags.single_output = False
         return tags
 
+    def _check_parameters(self):
+        if self.combine not in ("product", "learned"):
+            raise ValueError(f"`combine` must be 'product' or 'learned', got {self.combine!r}.")
+        if self.mean not in MEANS:
+            raise ValueError(f"`mean` must be one of {MEANS}, got {self.mean!r}.")
+        check_number(self.alpha, "alpha", minimum=0)
+        if self.top_r is not None:
+            check_number(self.top_r, "top_r", minimum=1, integer=True)
+        check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
+
+    def _begin(self, n_labels):
+        self.label_to_meta_ = self._check_map(n_labels)
+        self.classes_ = np.arange(n_labels)
+        self.classifier_ = self.retriever_ = None
+        self.combination_ = self.tower_ = self.neighbors_ = None
+
+    def _shares(self):
+        """Whether the tower scores just the meta-labels of the map, and nothing else shall."""
+        if self.classifier is not None or self.label_to_meta_ is None:
+            return False
+        return scores_meta_labels(self.tower_, self.label_to_meta_)
+
+    def _can_hold_out(self):
+        """Whether something is learned in this fit; raises where that would be on rows read."""
+        if self.combine != "learned" or (self.retriever is None and self.encoder is not None):
+            return False
+        if self.retriever is None or isinstance(self.retriever, FrozenEstimator):
+            raise ValueError(
+                "combine='learned' needs label scores of rows that the retriever was not trained "
+                "on. Give an unfitted `retriever`, use RetrievalRerankClassifier, or take "
+                "combine='product'."
+            )
+        return True
+
+    def _learn_on_held_out(self, X, Y):
+        seed = 0 if self.random_state is None else self.random_state
+        train, held_out = train_holdout_split(Y, self.validation_fraction, random_state=seed)
+        if not len(held_out) or not Y[held_out].nnz:
+            warnings.warn(
+                f"No labelled row could be held out of {Y.shape[0]} to learn a combination on: "
+                "scores are multiplied. Give more rows, or a larger `validation_fraction`.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return None
+        part = clone(self).set_params(combine="product")
+        part.fit(_safe_indexing(X, train), Y[train]).set_params(combine="learned")
+        if part.tower_ is not None:
+            part.attach_tower(part.tower_, _safe_indexing(X, train), Y[train])
+        X = _safe_indexing(X, held_out)
+        scores = label_probabilities(part.retriever_, X, Y.shape[1])
+        return part.learn(Y[held_out], scores, X)
+
+    def _evidence(self, label_scores, meta_scores, vectors):
+        """What speaks for each label, as far as it is known; a dict of (n, L) arrays.
+
+        A label without meta-labels is its own: its score stands for theirs.
+        """
+        scores = np.clip(label_scores, _LEAST, 1 - _LEAST)
+        evidence = {"retrieval": np.log(scores / (1 - scores))}
+        if meta_scores is not None:
+            means = mean_meta_scores(meta_scores, self.label_to_meta_, self.mean)
+            has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
+            means[:, has_none] = scores[:, has_none]
+            evidence["meta_labels"] = np.log(np.maximum(means, _LEAST))
+        if vectors is not None and self.neighbors_ is not None:
+            evidence["neighbors"] = self.neighbors_.similarities(vectors)
+        return evidence
+
     def _check_data(self, X, y):
         if self.encoder is not None:
             X = check_texts(X)
@@ -280,12 +426,17 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
             )
         return X, Y
 
+    def _map(self):
+        if self.label_to_meta is None and self.labels is not None:
+            return self.labels.label_to_meta
+        return self.label_to_meta
+
     def _check_map(self, n_labels):
-        label_to_meta = self.label_to_meta
-        if label_to_meta is None and self.labels is not None:
-            label_to_meta = self.labels.label_to_meta
+        label_to_meta = self._map()
         if label_to_meta is not None:
             return check_label_to_meta(label_to_meta, n_labels)
+        if self.combine == "learned":  # from other evidence
+            return None
         warnings.warn(
             "There is no map from labels to meta-labels, so scores are not reranked. Pass "
             "labels=LabelSpace(..., meta_labels=...) or `label_to_meta`.",

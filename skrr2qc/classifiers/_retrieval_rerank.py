@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -17,8 +17,9 @@ from .._validation import check_label_matrix, check_label_to_meta, check_number,
 from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
+from ..meta_labels import NameDecomposer
 from ..model_selection import train_holdout_split
-from ._blend import ChannelBlend, choose_blend
+from ._blend import ChannelBlend, choose_blend, unseen_log_odds
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
 from ._explain import explain_texts
@@ -31,6 +32,7 @@ from ._steps import EncodeStep, RerankStep, ScoreStep
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
 
 _Parts = namedtuple("_Parts", "channels reranker")
+Stages = namedtuple("Stages", "retrieval meta reranked final")
 
 
 class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
@@ -45,10 +47,14 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         Classifier that scores labels; None: `ClassCenterHead`. One with an `encoder` parameter
         is given the fitted encoder, any other is trained on its features.
     reranker : MetaLabelReranker, "passthrough" or None, default=None
-        None reranks where `labels` has meta-labels; "passthrough" never does.
+        None: ``MetaLabelReranker(combine="learned")``, where there are meta-labels;
+        "passthrough" never reranks.
     labels : LabelSpace, default=None
         Names, hierarchy and meta-labels of the columns. None: columns 0..L-1, or the names met
         in `Y` where it holds label sets.
+    meta_labels : "auto", decomposer or None, default=None
+        What makes meta-labels of label names where `labels` has none: "auto" for a
+        `NameDecomposer`, or any object with ``decompose(labels) -> LabelSpace``.
     lexical : estimator, "tfidf" or None, default="tfidf"
         Classifier of texts whose logits are added to the head's, with a weight that ranks
         held-out rows well (which may be 0). "tfidf": a ``TfidfLinearClassifier``.
@@ -124,6 +130,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         reranker=None,
         labels=None,
         *,
+        meta_labels=None,
         lexical="tfidf",
         label_texts=True,
         threshold="per_label",
@@ -137,6 +144,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.encoder = encoder
         self.head = head
         self.reranker = reranker
+        self.meta_labels = meta_labels
         self.lexical = lexical
         self.label_texts = label_texts
         self.threshold = threshold
@@ -299,7 +307,13 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
                 "Build one with LabelSpace(names)."
             )
-        for part in (self.head, self.lexical, getattr(self.reranker, "classifier", None)):
+        if self.meta_labels not in (None, "auto") and not hasattr(self.meta_labels, "decompose"):
+            raise TypeError(
+                "`meta_labels` must be 'auto', an object with `decompose(labels)` or None, got "
+                f"{self.meta_labels!r}. A map that is at hand belongs to `labels`."
+            )
+        inner = getattr(self.reranker, "classifier", None)
+        for part in (self.head, self.lexical, self.reranker, inner):
             if hasattr(part, "_check_parameters"):
                 part._check_parameters()
 
@@ -315,8 +329,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 "label."
             )
         self._check_part_labels(Y)
-        self.labels_ = labels
+        self.labels_ = self._with_meta_labels(labels)
         self.unseen_ = np.flatnonzero(Y.getnnz(axis=0) == 0)
+        self._unseen_shift = unseen_log_odds(Y)
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = len(self.unseen_)
         if n_empty or n_unseen:
@@ -328,6 +343,17 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
         return X, Y
+
+    def _with_meta_labels(self, labels):
+        if self.meta_labels is None or getattr(labels, "label_to_meta", None) is not None:
+            return labels
+        if labels is None:
+            raise ValueError(
+                "`meta_labels` are made of label names, and none are known: give `labels`, or label "
+                "sets as `Y`."
+            )
+        decomposer = NameDecomposer() if isinstance(self.meta_labels, str) else self.meta_labels
+        return decomposer.decompose(labels)
 
     def _check_part_labels(self, Y):
         """Say now what the parts would say once those before them are trained."""
@@ -391,11 +417,18 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             is_own = isinstance(lexical, TfidfLinearClassifier)
             vectorizer = lexical.vectorizer_ if is_own else None
             channels["label_texts"] = LabelTextSimilarity(self.labels_, vectorizer).fit(X)
-        reranker = None
-        if self._reranks():
-            reranker = MetaLabelReranker() if self.reranker is None else self.reranker
-            reranker = self._fit_part(reranker, 3, X, Y, frozen)
+        reranker = self._fit_reranker(channels["head"], X, Y, frozen) if self._reranks() else None
         return _Parts(channels, reranker)
+
+    def _fit_reranker(self, head, X, Y, frozen):
+        default = MetaLabelReranker(combine="learned")
+        reranker = default if self.reranker is None else clone(self.reranker)
+        if reranker.labels is None:
+            reranker.set_params(labels=self.labels_)
+        if reranker.needs_classifier(head):
+            reranker = self._fit_part(reranker, 3, X, Y, frozen)
+            return reranker.attach_tower(head, X, Y) if hasattr(head, "embed") else reranker
+        return reranker.fit_shared(head, X, Y)
 
     def _fit_part(self, part, seed_offset, X, Y, frozen):
         part = inherit(part, self, seed_offset)
@@ -427,7 +460,10 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         self.blend_ = choose_blend(Y[:, seen], known, None if self.n_validation_ else "head")
         self.channel_weights_ = self.blend_["weights"]
         scores = self._blend(parts.channels).blend(logits)
+        self._combination = None
         if parts.reranker is not None:
+            if self.n_validation_:
+                self._combination = parts.reranker.learn(Y, scores, X)
             scores = parts.reranker.rerank(scores, X)
             self._raw_threshold = best_global_threshold(Y, scores)
         self.calibration_ = fit_calibration(Y, scores)
@@ -441,28 +477,44 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         if self.reranker_ is not None:
             retriever = FrozenEstimator(self.retriever_)
             self.reranker_.attach_retriever(retriever, self._raw_threshold)
+            self.reranker_.combination_ = self._combination
         self.train_texts_, self.train_labels_ = X, Y
         n_labels = len(self.classes_)
         steps = [
             ("encoder", EncodeStep(self.encoder_, self.retriever_, self.reranker_)),
-            ("head", ScoreStep(self.retriever_)),
+            ("head", ScoreStep(self.retriever_, self.reranker_)),
             ("reranker", RerankStep(self.reranker_, n_labels, self.calibration_, self.decision_)),
         ]
         self.pipeline_ = Pipeline(steps)
 
     def _blend(self, channels):
         n_labels = len(self.classes_)
-        blend = ChannelBlend(channels, **self.blend_, unseen=self.unseen_, n_labels=n_labels)
+        blend = ChannelBlend(
+            channels,
+            **self.blend_,
+            unseen=self.unseen_,
+            unseen_shift=self._unseen_shift,
+            n_labels=n_labels,
+        )
         return blend.set_params(channels={name: channels[name] for name in blend.names})
 
     def _reads_labels(self):
         return self.label_texts and self.labels_ is not None
 
     def _scores(self, X):
-        scores = self.retriever_.predict_proba(X)
-        if self.reranker_ is not None:
-            scores = self.reranker_.rerank(scores, X)
-        return self.calibration_(scores)
+        return self._stages(X).final
+
+    def _stages(self, X):
+        """Scores of labels and of meta-labels as they arise; the tower reads the texts once."""
+        reranker = self.reranker_
+        if reranker is None:
+            retrieval = self.retriever_.predict_proba(X)
+            return Stages(retrieval, None, retrieval, self.calibration_(retrieval))
+        vectors = self.head_.embed(X) if reranker.reads_vectors else None
+        retrieval = self.retriever_.predict_proba(X, vectors)
+        meta = reranker.meta_scores(X, vectors) if reranker.reads_meta_scores else None
+        reranked = reranker.fuse(retrieval, meta, vectors)
+        return Stages(retrieval, meta, reranked, self.calibration_(reranked))
 
 
 def _default_lexical():

@@ -42,11 +42,13 @@ class EncodeStep(TransformerMixin, _FittedStep):
         -------
         features : ndarray of shape (n, d), or CSR where the encoder gives CSR to other heads
         """
-        channels = self.retriever.channels
+        channels, reranker = self.retriever.channels, self.reranker
         score = partial(logits_of, n_labels=self.retriever.n_labels)
         blocks = [_embed(channels[name], X, score) for name in self.retriever.names]
-        if self.reranker is not None and self.reranker.classifier_ is not None:
-            blocks.append(_embed(self.reranker.classifier_, X, label_probabilities))
+        if reranker is not None and reranker.reads_vectors and not _has_tower(self.retriever):
+            blocks.append(reranker.tower_.embed(X))
+        if reranker is not None and reranker.classifier_ is not None:
+            blocks.append(_embed(reranker.classifier_, X, label_probabilities))
         if any(sp.issparse(block) for block in blocks):
             return sp.hstack(blocks, format="csr")
         return np.hstack(blocks)
@@ -58,18 +60,24 @@ class ScoreStep(TransformerMixin, _FittedStep):
     Parameters
     ----------
     retriever : ChannelBlend
+    reranker : fitted MetaLabelReranker, or None
     """
 
-    def __init__(self, retriever):
+    def __init__(self, retriever, reranker=None):
         self.retriever = retriever
+        self.reranker = reranker
 
     def transform(self, X):
-        """Label scores and the meta tower's vectors; ndarray or CSR of shape (n, L + d')."""
-        logits, score = {}, partial(logits_of, n_labels=self.retriever.n_labels)
+        """Label scores and the vectors that are reranked by; ndarray or CSR of shape (n, L + d')."""
+        logits, blocks = {}, []
+        score = partial(logits_of, n_labels=self.retriever.n_labels)
         for name in self.retriever.names:
-            logits[name], X = _score(self.retriever.channels[name], X, score)
-        scores = self.retriever.blend(logits)
-        return sp.hstack([scores, X], format="csr") if sp.issparse(X) else np.hstack([scores, X])
+            part = self.retriever.channels[name]
+            if name == "head" and self.reranker is not None and self.reranker.reads_vectors:
+                blocks.append(X[:, : part.centers_.shape[1]])
+            logits[name], X = _score(part, X, score)
+        blocks = [self.retriever.blend(logits), *blocks, X]
+        return sp.hstack(blocks, format="csr") if sp.issparse(X) else np.hstack(blocks)
 
 
 class RerankStep(ClassifierMixin, _FittedStep):
@@ -103,14 +111,31 @@ class RerankStep(ClassifierMixin, _FittedStep):
         return self.decision.apply(self.predict_proba(X))
 
     def _reranked(self, X):
-        scores, vectors = _dense(X[:, : self.n_labels]), X[:, self.n_labels :]
-        if self.reranker is None or self.reranker.classifier_ is None or not self.reranker.alpha:
+        reranker = self.reranker
+        scores, X = _dense(X[:, : self.n_labels]), X[:, self.n_labels :]
+        if reranker is None:
             return scores
+        vectors = meta_scores = None
+        if reranker.reads_vectors:
+            width = reranker.tower_.centers_.shape[1]
+            vectors, X = _dense(X[:, :width]), X[:, width:]
+        if reranker.reads_meta_scores:
+            meta_scores = self._meta_scores(vectors, X)
+        return reranker.fuse(scores, meta_scores, vectors)
+
+    def _meta_scores(self, vectors, X):
         classifier = self.reranker.classifier_
-        meta_scores, _ = _score(classifier, vectors, label_probabilities)
+        if classifier is None:
+            return self.reranker.meta_scores(None, vectors)
+        meta_scores, _ = _score(classifier, X, label_probabilities)
         if hasattr(classifier, "score_embeddings"):  # whose scores are logits
             meta_scores = sigmoid(meta_scores)
-        return self.reranker.combine(scores, meta_scores)
+        return meta_scores
+
+
+def _has_tower(retriever):
+    """Whether the head's vectors are among the features anyway."""
+    return "head" in retriever.names
 
 
 def _embed(part, X, score):

@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, get_tags
@@ -13,6 +14,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from .._thresholds import check_rule, choose_decision
 from .._validation import check_label_matrix, check_number, check_texts
 from ..model_selection import MultilabelStratifiedKFold, train_holdout_split
+from ..persistence import SavedModelMixin
 from ._parts import fit_multilabel, label_probabilities
 from ._sparse_scores import score_blocks
 
@@ -21,7 +23,7 @@ def _estimator_has(method):
     return lambda tuner: hasattr(getattr(tuner, "estimator_", tuner.estimator), method)
 
 
-class MultilabelThresholdTuner(ClassifierMixin, BaseEstimator):
+class MultilabelThresholdTuner(SavedModelMixin, ClassifierMixin, BaseEstimator):
     """Choose on held-out rows which scores of a multi-label classifier become labels.
 
     Parameters
@@ -38,8 +40,10 @@ class MultilabelThresholdTuner(ClassifierMixin, BaseEstimator):
     cv : float, int, splitter, iterable of splits or "prefit", default=0.2
         Where held-out scores come from. A float in (0, 1) is the share of rows that one fit
         leaves out, without taking a label's last row from training; an integer, the folds whose
-        out-of-fold scores are pooled; "prefit" takes all rows for a fitted `estimator`, which
-        must not have seen them.
+        out-of-fold scores are pooled; splits hold row numbers or masks; "prefit" takes all rows
+        for a fitted `estimator`, which must not have seen them. Splitters that stratify by
+        classes, such as ``StratifiedKFold``, do so where every row has one label, or there is
+        but one; for label sets there is `MultilabelStratifiedKFold`, which an integer means.
     refit : bool, default=True
         Whether all rows train the final estimator. False keeps the one that chose, which needs
         a single split; it has to be False with "prefit".
@@ -221,6 +225,8 @@ class MultilabelThresholdTuner(ClassifierMixin, BaseEstimator):
             first = first.steps[0][1]
         kinds = get_tags(first).input_tags if hasattr(first, "fit") else None
         takes_texts = kinds is not None and kinds.string and not kinds.two_d_array
+        if sp.issparse(X):  # rows cannot be picked from all formats
+            return X.tocsr()
         return check_texts(X) if takes_texts or X is None or isinstance(X, (str, bytes)) else X
 
     def _splits(self, X, Y, is_chosen):
@@ -235,7 +241,7 @@ class MultilabelThresholdTuner(ClassifierMixin, BaseEstimator):
             cv = [train_holdout_split(Y, self.cv, random_state=self.random_state)]
         else:
             cv = self.cv
-        splits = list(check_cv(cv).split(X, Y))
+        splits = _split(check_cv(cv), X, Y)
         if len(splits) > 1 and not self.refit:
             raise ValueError(
                 f"`refit` must be True with {len(splits)} folds: none of their classifiers is to "
@@ -273,6 +279,49 @@ class MultilabelThresholdTuner(ClassifierMixin, BaseEstimator):
         scores = scores.copy()
         scores[:, self.unseen_] = -np.inf
         return scores
+
+
+def _split(cv, X, Y):
+    """Training and held-out rows of each split, as numbers."""
+    try:
+        splits = list(cv.split(X, Y))
+    except (TypeError, ValueError):
+        try:
+            splits = list(cv.split(X, _classes(Y)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`cv`, a {type(cv).__name__}, cannot split {Y.shape[0]} rows of {Y.shape[1]} "
+                f"labels: {str(error):.150} Pass an integer, a MultilabelStratifiedKFold or a "
+                "KFold that fits the rows; or the splits themselves, by classes and groups of "
+                "your own: list(cv.split(X, classes, groups))."
+            ) from error
+    return [tuple(_row_numbers(part, Y.shape[0]) for part in split) for split in splits]
+
+
+def _classes(Y):
+    """One class a row, where every row has one label or there is one label; else dense targets."""
+    if Y.shape[1] > 1 and (np.diff(Y.indptr) == 1).all():
+        return Y.indices
+    targets = Y.astype(np.int8).toarray()
+    return targets.ravel() if Y.shape[1] == 1 else targets
+
+
+def _row_numbers(part, n_rows):
+    """Rows of one side of a split, given by number or as a mask."""
+    rows = np.asarray(part)
+    if rows.dtype == bool and rows.shape == (n_rows,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or rows.dtype == bool or (rows.size and rows.dtype.kind not in "iu"):
+        raise ValueError(
+            f"`cv` must hold row numbers or masks of {n_rows} rows, got {rows.shape} of "
+            f"{rows.dtype}. A splitter's split(X, y) gives such pairs."
+        )
+    if rows.size and not (rows.min() >= 0 and rows.max() < n_rows):
+        raise ValueError(
+            f"`cv` must hold rows from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}. "
+            "Were the splits made for other data?"
+        )
+    return rows.astype(np.int64)
 
 
 def _label_scores(estimator, X, n_labels):

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import normalize
 
 from ..losses import (
@@ -26,7 +27,75 @@ LOSSES = {  # name in the parameter -> name in the history
 }
 
 
-def label_loss(loss, Y, device):
+def check_loss(loss, Y, device):
+    """Call a loss of the user's own once, before anything is trained with it.
+
+    Parameters
+    ----------
+    loss : str or callable
+        Names are left alone.
+    Y : csr_matrix of shape (n, L)
+        Training targets; the texts with the most and with the fewest labels are tried.
+    device : str
+
+    Raises
+    ------
+    TypeError
+        If it returns no 0-d tensor.
+    ValueError
+        If the value is not finite, or no gradient leads from it to the logits.
+    """
+    if not callable(loss):
+        return
+    n_labels, counts = Y.shape[1], np.diff(Y.indptr)
+    rows = [int(counts.argmax()), int(counts.argmin())]
+    logits = torch.linspace(-1, 1, 2 * n_labels, device=device).reshape(2, n_labels)
+    logits.requires_grad_()
+    targets = torch.from_numpy(Y[rows].toarray().astype(np.float32)).to(device)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        value = loss(logits, targets)
+    if not isinstance(value, torch.Tensor) or value.ndim:
+        shown = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise TypeError(
+            "`loss` must return a 0-d tensor for logits and targets of shape (B, L), got "
+            f"{shown}, B and L being {tuple(logits.shape)}. Reduce it, for example with .mean()."
+        )
+    if not torch.isfinite(value):
+        raise ValueError(
+            f"`loss` is {value.item()} for logits from -1 to 1 and two texts with "
+            f"{counts[rows[1]]} to {counts[rows[0]]} of {n_labels} labels. Look at what it does "
+            "where a text has none, or all."
+        )
+    if not value.requires_grad or _gradient(value, logits) is None:
+        raise ValueError(
+            "`loss` has no gradient with respect to the logits: nothing can be learned from it. "
+            "Compute it from the logits with differentiable torch operations, without .detach(), "
+            ".item(), numpy or comparisons."
+        )
+
+
+def check_frozen_layers(n_frozen_layers, encoder):
+    """Refuse more frozen layers than an encoder has, as far as that is known before its fit.
+
+    Parameters
+    ----------
+    n_frozen_layers : int or None
+    encoder : estimator, fitted or not; or None
+
+    Raises
+    ------
+    ValueError
+    """
+    n_layers = None if n_frozen_layers is None else _depth(encoder)
+    if n_layers is not None and n_frozen_layers > n_layers:
+        raise ValueError(
+            f"`n_frozen_layers` == {n_frozen_layers}, but the backbone has {n_layers} "
+            f"layer{'s' if n_layers > 1 else ''}. Freeze at most {n_layers}, or pass None to leave "
+            "it to the backbone."
+        )
+
+
+def label_loss(loss, Y):
     """Name and function of the loss on label scores; as large for one label as for a thousand.
 
     Parameters
@@ -35,8 +104,6 @@ def label_loss(loss, Y, device):
         A key of `LOSSES`, or ``(logits, Y) -> 0-d tensor``.
     Y : csr_matrix of shape (n, L)
         Training targets, whose counts "class_balanced" weighs by.
-    device : str
-        Where a callable is tried.
 
     Returns
     -------
@@ -46,7 +113,6 @@ def label_loss(loss, Y, device):
     """
     n_labels = Y.shape[1]
     if callable(loss):
-        _try(loss, n_labels, device)
         return "label_loss", loss
     # Summed over labels, a text weighs the same whatever their number.
     functions = {
@@ -116,13 +182,25 @@ def ancestor_columns(labels, Y):
     return labels.ancestors[:, list(nodes.values())] if nodes else None
 
 
-def with_ancestors(Y, above):
-    """Targets followed by those of the ancestors; CSR of shape (n, L + A)."""
-    if above is None:
-        return Y
-    targets = Y @ above
-    targets.data = np.ones_like(targets.data)
-    return sp.hstack([Y, targets], format="csr", dtype=np.float32)
+def with_further_targets(Y, groups):
+    """Targets followed by those of each group of nodes or meta-labels.
+
+    Parameters
+    ----------
+    Y : csr_matrix of shape (n, L)
+    groups : sequence of csr_matrix of shape (L, A), {0, 1}
+        Which further targets each label brings.
+
+    Returns
+    -------
+    Y : csr_matrix of shape (n, L + A + ...)
+    """
+    columns = [Y]
+    for group in groups:
+        targets = sp.csr_matrix(Y @ group)
+        targets.data = np.ones_like(targets.data)
+        columns.append(targets)
+    return sp.hstack(columns, format="csr", dtype=np.float32) if groups else Y
 
 
 def hold_out(inputs, Y, fraction, rng):
@@ -190,14 +268,25 @@ def _summed(loss, n_labels, logits, Y):
     return n_labels * loss(logits, Y)
 
 
-def _try(loss, n_labels, device):
-    """Call a user's loss once, before anything is trained with it."""
-    logits = torch.zeros(2, n_labels, device=device, requires_grad=True)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        value = loss(logits, torch.zeros(2, n_labels, device=device))
-    if not isinstance(value, torch.Tensor) or value.ndim:
-        shown = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-        raise TypeError(
-            "`loss` must return a 0-d tensor for logits and targets of shape (B, L), got "
-            f"{shown}. Reduce it, for example with .mean()."
-        )
+def _gradient(value, logits):
+    return torch.autograd.grad(value, logits, allow_unused=True)[0]
+
+
+def _depth(encoder):
+    """Layers of an encoder's backbone, or None where only its fit can tell."""
+    while isinstance(encoder, FrozenEstimator):
+        encoder = encoder.estimator
+    if hasattr(encoder, "backbone_"):
+        return encoder.backbone_.n_layers
+    name = getattr(encoder, "backbone", None)
+    if name == "compact":
+        return 1
+    if not isinstance(name, str):
+        return None
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError):
+        return None
+    return getattr(config, "num_hidden_layers", None)

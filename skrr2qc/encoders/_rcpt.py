@@ -18,6 +18,7 @@ from .._training import draw_seed, resolve_device, seeded
 from .._validation import check_number, check_texts
 from ..label_space import LabelSpace
 from ..modules import CompactBackbone, PretrainedBackbone
+from ..persistence import SavedModelMixin
 from ..text import train_tokenizer
 from ._folder import load_pretrained
 from ._label_vectors import embed, start_vectors, train_label_vectors
@@ -36,7 +37,11 @@ _OF_EARLY_STOPPING = ("validation_fraction", "n_iter_no_change")
 
 
 class RCPTEncoder(
-    ModuleStateMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    SavedModelMixin,
+    ModuleStateMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Encode texts as unit vectors with a network pre-trained on them and on their labels [1]_.
 

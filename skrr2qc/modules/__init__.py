@@ -2,7 +2,7 @@
 
 from ._backbones import CompactBackbone, Pooled, PretrainedBackbone, get_backbone, mean_pool
 from ._heads import (
-    AncestorTower,
+    AuxiliaryTower,
     FeatureTower,
     LabelHead,
     LowerStates,
@@ -16,7 +16,7 @@ from ._queue import KeyQueue
 from ._text_cnn import TextCNN
 
 __all__ = [
-    "AncestorTower",
+    "AuxiliaryTower",
     "CompactBackbone",
     "FeatureTower",
     "KeyQueue",

@@ -1,4 +1,4 @@
-"""Heads on a backbone: label scores with class centers, ancestors, and the language model."""
+"""Heads on a backbone: label scores with class centers, further targets, masked tokens."""
 
 import torch
 import torch.nn.functional as F
@@ -87,28 +87,29 @@ class TextTower(nn.Module):
             return self.lower.to(input_ids.device).eval()(input_ids, attention_mask)
 
 
-class AncestorTower(nn.Module):
-    """A tower in training, with scores of what lies above its labels beside its own outputs.
+class AuxiliaryTower(nn.Module):
+    """A tower in training, with scores of further targets beside its own outputs.
 
     Parameters
     ----------
     tower : TextTower or FeatureTower
-    vectors : Tensor of shape (A, D)
-        Where the weights of the ancestors begin.
+    starts : sequence of Tensor of shape (A, D)
+        Where the weights of each group of further targets begin.
     """
 
-    def __init__(self, tower: nn.Module, vectors: Tensor):
+    def __init__(self, tower: nn.Module, starts):
         super().__init__()
         self.tower = tower
-        self.ancestors = LabelHead(vectors.shape[1], len(vectors))
-        self.ancestors.start_from(vectors)
+        self.heads = nn.ModuleList(LabelHead(v.shape[1], len(v)) for v in starts)
+        for head, vectors in zip(self.heads, starts, strict=True):
+            head.start_from(vectors)
 
     def forward(self, **inputs):
-        """Outputs of the tower, and logits of the ancestors, (B, A)."""
+        """Outputs of the tower, and logits of each group, (B, A)."""
         outputs = self.tower(**inputs)
         features = outputs[1]
         with torch.autocast(features.device.type, enabled=False):
-            return *outputs, self.ancestors(features)
+            return *outputs, *(head(features) for head in self.heads)
 
 
 class LowerStates(nn.Module):

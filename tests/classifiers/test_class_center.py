@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -281,6 +282,14 @@ def test_more_frozen_layers_than_there_are(bert, bert_texts, n_frozen_layers, mo
         head.fit(*bert_texts)
 
 
+def test_more_frozen_layers_than_there_are_before_the_encoder_is_fitted(monkeypatch, bert_texts):
+    """It was told once the encoder was trained."""
+    monkeypatch.setattr(RCPTEncoder, "fit", None)
+    head = ClassCenterHead(RCPTEncoder(n_epochs=5), n_frozen_layers=2)
+    with pytest.raises(ValueError, match="`n_frozen_layers` == 2, but the backbone has 1 layer"):
+        head.fit(*bert_texts)
+
+
 def test_frozen_states_kept_in_memory_change_no_score(bert, bert_texts, monkeypatch):
     """Where hidden states are too large to keep, they are computed anew in each step."""
     for module in (class_center_module, "skrr2qc._training"):
@@ -311,10 +320,22 @@ def test_memory_budget_is_enough_to_the_byte(bert, bert_texts, monkeypatch):
     n_tokens = sum(map(len, bert.tokenizer_.encode(bert_texts[0])[0]))
     needed = 4 * n_tokens * bert.backbone_.hidden_size
     head = ClassCenterHead(FrozenEstimator(bert), n_epochs=1, validation_fraction=0.25)
-    for budget in (needed, needed - 1):
-        head.set_params(memory_budget=budget, random_state=0).fit(*bert_texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        head.set_params(memory_budget=needed, random_state=0).fit(*bert_texts)
+        head.set_params(memory_budget=0).fit(*bert_texts)  # asked for
+    message = rf"`memory_budget` == {needed - 1:,} .* need {needed:,} .*memory_budget={needed}"
+    with pytest.warns(UserWarning, match=message):
+        head.set_params(memory_budget=needed - 1).fit(*bert_texts)
     assert sum(states.nbytes for states in kept[0]) == needed
-    assert kept[1] == [None, None]
+    assert kept[1] == kept[2] == [None, None]
+
+
+def test_memory_budget_too_small_is_told_to_who_asked_for_it(bert, bert_texts):
+    head = ClassCenterHead(FrozenEstimator(bert), n_epochs=1, memory_budget=100, random_state=0)
+    with pytest.warns(UserWarning, match="`memory_budget` == 100 bytes") as caught:
+        head.fit(*bert_texts)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_encoder_that_is_not_frozen_is_fitted_here(labelled_texts):
@@ -346,6 +367,24 @@ def test_every_loss_learns(labelled_texts, tiny_encoder, loss):
     assert head.loss is loss
     best = head.predict_proba(features).argmax(axis=1)
     assert Y.toarray()[np.arange(len(X)), best].mean() > 0.7
+
+
+def test_loss_of_a_user_is_tried_once_and_before_the_encoder_is_fitted(
+    head, labelled_texts, monkeypatch
+):
+    """It was tried a second time after the encoder, and without a look at its gradient."""
+    calls, X, Y = [], *labelled_texts
+
+    def loss(logits, Y):
+        calls.append(torch.is_grad_enabled() and logits.requires_grad)
+        return squared_hinge(logits, Y)
+
+    head.set_params(loss=loss, n_epochs=1, batch_size=len(X)).fit(X, Y)
+    assert calls == [True, True]  # the trial and the one step
+    monkeypatch.setattr(RCPTEncoder, "fit", None)
+    head = ClassCenterHead(RCPTEncoder(), loss=lambda logits, Y: logits.detach().mean())
+    with pytest.raises(ValueError, match="`loss` .*has no gradient"):
+        head.fit(X, Y)
 
 
 def test_losses_differ_and_have_their_names(labelled_texts, tiny_encoder):

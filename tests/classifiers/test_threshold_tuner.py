@@ -13,7 +13,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -117,6 +123,19 @@ def test_kinds_of_features_and_targets(wrap):
     assert_array_equal(tuner.predict(wrap(X)), expected)
 
 
+@pytest.mark.parametrize("form", ["coo", "csc", "bsr", "dia", "dok", "lil"])
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csr_array])
+def test_any_sparse_features(kind, form):
+    """Rows cannot be picked from all of them."""
+    expected = MultilabelThresholdTuner(LINEAR, random_state=0).fit(X, Y).predict(X)
+    features = kind(X).asformat(form)
+    for cv in (0.2, KFold(2)):
+        tuner = MultilabelThresholdTuner(LINEAR, cv=cv, random_state=0).fit(features, Y)
+        assert tuner.predict(features).shape == Y.shape
+    tuner.set_params(cv=0.2).fit(features, kind(Y).asformat(form))
+    assert_array_equal(tuner.predict(features), expected)
+
+
 def test_frames():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(15)], index=np.arange(200)[::-1])
@@ -176,6 +195,75 @@ def test_splitters_and_splits(cv):
     scores = [clone(LINEAR).fit(X[a], Y[a]).predict_proba(X[b]) for a, b in splits]
     expected = choose_decision(Y[rows], np.concatenate(scores).astype(np.float32))
     assert tuner.best_threshold_ == pytest.approx(expected.threshold)
+
+
+def test_splits_as_masks(fits):
+    """Positions 0 and 1 were taken for the rows."""
+    scores = np.random.default_rng(0).random(Y.shape) + 0.3 * Y
+    is_held_out = np.arange(200) % 4 == 1
+    masks = [(~is_held_out, is_held_out), (is_held_out.tolist(), (~is_held_out).tolist())]
+    rows = [tuple(np.flatnonzero(mask) for mask in pair) for pair in masks]
+    for cv in (masks, rows, iter(masks), [[part.tolist() for part in pair] for pair in rows]):
+        fits.clear()
+        tuner = MultilabelThresholdTuner(Scores(), cv=cv).fit(scores, Y)
+        assert fits == [150, 50, 200]
+        assert tuner.n_validation_ == 200
+        assert tuner.best_threshold_ == choose_decision(Y, scores.astype(np.float32)).threshold
+
+
+@pytest.mark.parametrize(
+    "split, message",
+    [
+        ((np.ones(150, bool), np.ones(50, bool)), r"masks of 200 rows.*got \(150,\) of bool"),
+        ((np.arange(150), np.arange(150, 201)), "rows from 0 to 199, got 150 to 200"),
+        ((np.arange(-3, 150), np.arange(150, 200)), "rows from 0 to 199, got -3 to 149"),
+        ((np.arange(150.0), np.arange(150, 200)), r"got \(150,\) of float64"),
+        ((Y[:150], np.arange(150, 200)), r"got \(150, 6\) of int"),
+    ],
+)
+def test_splits_that_are_no_rows(fits, split, message):
+    with pytest.raises(ValueError, match=f"`cv` .*{message}"):
+        MultilabelThresholdTuner(Scores(), cv=[split]).fit(Y * 1.0, Y)
+    assert not fits
+
+
+STRATIFIED = [StratifiedKFold(3), StratifiedShuffleSplit(2, random_state=0)]
+
+
+@pytest.mark.parametrize("cv", STRATIFIED)
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_one_class_a_row_can_be_stratified(fits, cv, form):
+    """Where there is one label, or every row has just one, that is the class."""
+    codes = np.random.default_rng(0).integers(4, size=200)
+    for targets, classes in ((np.eye(4, dtype=int)[codes], codes), (Y[:, :1], Y[:, 0])):
+        fits.clear()
+        MultilabelThresholdTuner(Scores(), cv=cv).fit(targets * 1.0, form(targets))
+        assert fits == [len(train) for train, _ in cv.split(X, classes)] + [200]
+
+
+def test_label_sets_can_be_stratified_where_they_repeat():
+    targets = np.repeat(Y[:20], 10, axis=0)
+    cv = StratifiedShuffleSplit(1, test_size=0.5, random_state=0)
+    tuner = MultilabelThresholdTuner(Scores(), cv=cv, refit=False).fit(targets * 1.0, targets)
+    _, held_out = next(cv.split(targets, targets))
+    assert_array_equal(targets[held_out].sum(axis=0) * 2, targets.sum(axis=0))
+    assert tuner.n_validation_ == 100
+
+
+@pytest.mark.parametrize(
+    "cv, message",
+    [
+        (StratifiedKFold(3), "StratifiedKFold.*multilabel-indicator"),
+        (StratifiedShuffleSplit(2), "StratifiedShuffleSplit.*only 1 member"),
+        (GroupKFold(2), "GroupKFold.*'groups' parameter should not be None"),
+        (KFold(300), "KFold.*n_splits=300"),
+    ],
+)
+def test_splitters_that_cannot_split_label_sets(fits, cv, message):
+    way_out = r"Pass an integer.*MultilabelStratifiedKFold.*list\(cv.split\(X, classes, groups\)\)"
+    with pytest.raises(ValueError, match=rf"`cv`, a {message}.*{way_out}"):
+        MultilabelThresholdTuner(Scores(), cv=cv).fit(Y * 1.0, Y)
+    assert not fits
 
 
 def test_without_refit_the_one_that_chose_is_kept(fits):

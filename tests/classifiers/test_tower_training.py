@@ -5,17 +5,24 @@ import pytest
 import scipy.sparse as sp
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 
-from skrr2qc import LabelSpace
+from skrr2qc import LabelSpace, RCPTEncoder
 from skrr2qc.classifiers._tower_training import (
+    LOSSES,
     ancestor_columns,
+    check_frozen_layers,
+    check_loss,
     hold_out,
     label_loss,
     label_starts,
     layer_groups,
-    with_ancestors,
+    with_further_targets,
 )
 from skrr2qc.modules import CompactBackbone, FeatureTower, LabelHead, TextTower
+from tests.reference.tiny_bert import save_tiny_bert
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -54,12 +61,13 @@ def test_no_ancestors(labels):
 def test_targets_of_ancestors(labels):
     Y = sp.csr_matrix([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0.0]])
     above = ancestor_columns(labels, Y)
-    targets = with_ancestors(Y, above)
+    targets = with_further_targets(Y, [above, above[:, :1]])
     assert_array_equal(targets[:, :5].toarray(), Y.toarray())
     expected = (Y.toarray() @ above.toarray() > 0).astype(int)
-    assert_array_equal(targets[:, 5:].toarray(), expected)
+    assert_array_equal(targets[:, 5:7].toarray(), expected)
+    assert_array_equal(targets[:, 7:].toarray(), expected[:, :1])
     assert expected.sum() == 2  # `low` for the first text, `d` for the third
-    assert with_ancestors(Y, None) is Y
+    assert with_further_targets(Y, []) is Y
 
 
 @pytest.mark.parametrize("kind", [list, np.asarray, lambda X: sp.csr_matrix(np.asarray(X))])
@@ -120,15 +128,75 @@ def test_learning_rates_of_the_compact_backbone():
     assert layer_groups(None, FeatureTower(2, 2, 2), 0.1, 0.5) == []  # has no layers
 
 
-def test_loss_of_a_user_is_tried_at_the_shape_of_the_targets():
-    shapes = []
+# --- a loss of the user's own ------------------------------------------------------------------
+
+TARGETS = sp.csr_matrix([[0, 1, 0], [0, 0, 0], [1, 1, 1], [0, 0, 1.0]])
+
+
+def test_loss_of_a_user_is_tried_on_the_most_and_the_fewest_labels():
+    seen = []
 
     def loss(logits, Y):
-        shapes.append((tuple(logits.shape), tuple(Y.shape)))
+        seen.append((tuple(logits.shape), Y.tolist()))
         torch.rand(1)
         return logits.sum()
 
     before = torch.get_rng_state()
-    assert label_loss(loss, sp.csr_matrix((9, 4)), "cpu") == ("label_loss", loss)
+    check_loss(loss, TARGETS, "cpu")
     assert torch.equal(torch.get_rng_state(), before)
-    assert shapes == [((2, 4), (2, 4))]
+    assert seen == [((2, 3), [[1, 1, 1], [0, 0, 0]])]
+    assert label_loss(loss, TARGETS) == ("label_loss", loss)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, lambda logits, Y: (logits * 0.0).sum()])
+def test_losses_that_can_be_trained_with(loss):
+    check_loss(loss, TARGETS, "cpu")
+
+
+def no_positive_is_constant(logits, Y):
+    return logits[Y > 0].sum() if Y.any() else torch.tensor(0.0)
+
+
+def test_loss_may_be_constant_without_positives():
+    check_loss(no_positive_is_constant, TARGETS, "cpu")
+
+
+@pytest.mark.parametrize(
+    "loss, error, message",
+    [
+        (lambda logits, Y: logits.detach().sum(), ValueError, "has no gradient"),
+        (lambda logits, Y: torch.tensor(1.0), ValueError, "has no gradient"),
+        (lambda logits, Y: torch.ones((), requires_grad=True) * 2, ValueError, "no gradient"),
+        (lambda logits, Y: ((logits > 0) == Y).float().mean(), ValueError, "has no gradient"),
+        (lambda logits, Y: logits.sum() / 0.0, ValueError, r"is nan .* 0 to 3 of 3 labels"),
+        (lambda logits, Y: logits[Y.sum(1) == 0].sum() + torch.inf, ValueError, "is inf"),
+        (lambda logits, Y: logits, TypeError, r"0-d tensor .* got \(2, 3\)"),
+        (lambda logits, Y: 1.0, TypeError, "0-d tensor .* got float"),
+    ],
+)
+def test_losses_that_cannot_be_trained_with(loss, error, message):
+    with pytest.raises(error, match=f"`loss` .*{message}"):
+        check_loss(loss, TARGETS, "cpu")
+
+
+# --- how deep an encoder is --------------------------------------------------------------------
+
+
+def test_frozen_layers_are_counted_before_an_encoder_is_fitted(tmp_path):
+    save_tiny_bert(tmp_path)
+    unfitted = RCPTEncoder(str(tmp_path))
+    fitted = clone(unfitted).fit(["mean"])
+    for encoder in (unfitted, fitted, FrozenEstimator(fitted)):
+        check_frozen_layers(4, encoder)
+        with pytest.raises(ValueError, match="`n_frozen_layers` == 5, .* has 4 layers.*at most 4"):
+            check_frozen_layers(5, encoder)
+    with pytest.raises(ValueError, match="`n_frozen_layers` == 2, but .* has 1 layer. "):
+        check_frozen_layers(2, RCPTEncoder())
+
+
+@pytest.mark.parametrize(
+    "encoder", [None, TfidfVectorizer(), RCPTEncoder("./no-such-folder"), RCPTEncoder(3)]
+)
+def test_depth_that_nobody_knows_is_left_to_the_fit(encoder):
+    check_frozen_layers(99, encoder)

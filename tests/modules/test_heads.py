@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from skrr2qc._training import TextNet
 from skrr2qc.losses import masked_language_model_loss
 from skrr2qc.modules import (
-    AncestorTower,
+    AuxiliaryTower,
     CompactBackbone,
     FeatureTower,
     LabelHead,
@@ -119,21 +119,22 @@ def test_states_computed_beforehand_give_the_same_scores():
 
 
 @pytest.mark.parametrize("kind", ["texts", "features"])
-def test_ancestors_are_scored_beside_the_labels(kind):
+def test_further_targets_are_scored_beside_the_labels(kind):
     if kind == "texts":
         _, tower = make_tower(n_frozen=1)
         batch, width = make_batch(), tower.head.weight.shape[1]
     else:
         tower = FeatureTower(n_inputs=4, n_features=3, n_labels=2)
         batch, width = {"X": torch.randn(2, 4)}, 4
-    vectors = normalize(torch.randn(3, width), dim=1)
-    both = AncestorTower(tower, vectors).eval()
+    vectors, more = (normalize(torch.randn(n, width), dim=1) for n in (3, 5))
+    both = AuxiliaryTower(tower, [vectors, more]).eval()
     with torch.no_grad():
         outputs = tower(**batch)
-        *first, logits = both(**batch)
+        *first, logits, further = both(**batch)
     for found, expected in zip(first, outputs, strict=True):
         assert torch.equal(found, expected)
     assert_allclose(logits, 20 * outputs[1] @ vectors.T - 10, rtol=1e-4)
+    assert_allclose(further, 20 * outputs[1] @ more.T - 10, rtol=1e-4)
     own = sum(p.numel() for p in both.parameters())
     assert own > sum(p.numel() for p in tower.parameters())  # learned beside it
 

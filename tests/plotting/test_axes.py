@@ -3,20 +3,34 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from skrr2qc.plotting import LossCurvesDisplay, RankOrderDisplay
+from skrr2qc.plotting import (
+    ClassCenterDisplay,
+    LabelFrequencyDisplay,
+    LabelSimilarityDisplay,
+    LossCurvesDisplay,
+    RankChangeDisplay,
+    RankOrderDisplay,
+)
 from skrr2qc.plotting._axes import axes_for, line_style, whole_ticks
 
 DISPLAYS = [
     LossCurvesDisplay([1, 2], {"ranking": [2.0, 1.0]}),
     RankOrderDisplay([0, 2], [0.9, 0.1], [0.1, 0.1], [3, 4], 1.0),
+    ClassCenterDisplay([[0, 1], [2, 3]], [[1, 1]], [[1], [1]], names=["a"]),
+    LabelFrequencyDisplay([[0, 5]], {"linear": [0.5]}, [7]),
+    LabelSimilarityDisplay([[1.0]], {"mean": 0.5, "std": 0.1, "share_above": 0.2}, names=["a"]),
+    RankChangeDisplay([[2, 1], [1, 1]], ["before", "after"]),
 ]
 
 
 def test_importing_does_not_load_matplotlib():
-    code = "import sys, skrr2qc.plotting; print({'matplotlib', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys, skrr2qc.plotting; print({'matplotlib', 'sklearn', 'torch'} & set(sys.modules))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
 
@@ -30,21 +44,24 @@ def test_missing_matplotlib(monkeypatch, display):
 
 def test_without_axes_each_display_makes_a_figure():
     """In a process of its own: the backend is a global choice."""
-    pytest.importorskip("matplotlib")
     code = """
-from skrr2qc.plotting import LossCurvesDisplay, RankOrderDisplay
-first = LossCurvesDisplay([1, 2], {"ranking": [2.0, 1.0]}).plot()
-second = RankOrderDisplay([0, 2], [0.9, 0.1], [0.1, 0.1], [3, 4], 1.0).plot()
-first.figure_.canvas.draw()
-second.figure_.canvas.draw()
-print(first.figure_ is second.figure_, first.ax_ in first.figure_.axes, len(second.figure_.axes))
+import sys
+import matplotlib
+from matplotlib import pyplot
+before = dict(matplotlib.rcParams.items())
+from tests.plotting.test_axes import DISPLAYS
+figures = [display.plot().figure_ for display in DISPLAYS]
+for figure in figures:
+    figure.canvas.draw()
+print(len(set(figures)), len(pyplot.get_fignums()), dict(matplotlib.rcParams.items()) == before)
+pyplot.close("all")
 """
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-W", "error", "-c", code], cwd=Path(__file__).parents[2],
         env={**os.environ, "MPLBACKEND": "Agg"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["False", "True", "1"]
+    assert run.stdout.split() == [str(len(DISPLAYS))] * 2 + ["True"]
 
 
 def test_axes_of_the_caller_are_used():

@@ -1,0 +1,56 @@
+"""Nearest training texts as evidence for labels."""
+
+import numpy as np
+
+_MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
+
+
+class LabelNeighbors:
+    """How alike a text and the nearest training text of each label are.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (N, D), float32
+        Training texts, rows of length 1.
+    Y : csr_matrix of shape (N, L)
+        Their labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], dtype=np.float32)
+    >>> neighbors = LabelNeighbors(vectors, sp.csr_matrix(np.array([[1, 0], [0, 1], [0, 1]])))
+    >>> neighbors.similarities(np.array([[0.0, 1.0]], dtype=np.float32)).tolist()
+    [[0.0, 1.0]]
+    """
+
+    def __init__(self, vectors, Y):
+        by_label = Y.tocsc()
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self.rows = by_label.indices
+        self.starts = by_label.indptr
+
+    def similarities(self, vectors):
+        """Cosine with the nearest training text of each label.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, D), float32
+            Rows of length 1.
+
+        Returns
+        -------
+        similarities : ndarray of shape (n, L), float32
+            In [0, 1]; 0 for a label without a training text.
+        """
+        n_labels = len(self.starts) - 1
+        nearest = np.zeros((len(vectors), n_labels), dtype=np.float32)
+        has_text = np.flatnonzero(np.diff(self.starts))
+        n_rows = max(1, _MAX_ENTRIES // max(len(self.rows), 1))
+        for start in range(0, len(vectors) if len(has_text) else 0, n_rows):
+            block = slice(start, start + n_rows)
+            cosines = vectors[block] @ self.vectors.T  # (b, N)
+            best = np.maximum.reduceat(cosines[:, self.rows], self.starts[has_text], axis=1)
+            nearest[block, has_text] = best
+        return np.clip(nearest, 0.0, 1.0)
