@@ -46,7 +46,7 @@ class Rule:
 
 
 LEAVES = "label_space hierarchy metrics datasets losses modules text model_selection"
-PRIVATE = "_validation _state _training _memory _thresholds _checkpoint persistence"
+PRIVATE = "_validation _state _training _memory _thresholds _platt _checkpoint persistence"
 LEARNING = "scipy sklearn joblib torch skorch tokenizers tqdm safetensors filelock"
 PRETRAINED = "transformers sentence_transformers"
 
@@ -61,6 +61,7 @@ RULES = {
     "text": Rule("torch tokenizers"),
     "_validation": Rule("scipy sklearn"),  # CSR targets
     "_thresholds": Rule("scipy", internal="metrics"),  # labels are ranked in one place
+    "_platt": Rule("scipy"),
     "_state": Rule("torch"),
     "_training": Rule("torch skorch sklearn tqdm", internal="_resume"),  # random states, the bar
     "_resume": Rule("torch skorch"),

@@ -13,6 +13,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._platt import fit_sigmoid
 from .._thresholds import best_global_threshold
 from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..metrics import ndcg_at_k, precision_at_k
@@ -33,7 +34,6 @@ C_GRIDS = {"squared_hinge": (0.3, 1.0, 3.0), "log_loss": (10.0, 100.0, 1000.0)}
 _MIN_GAIN = 0.005  # of held-out quality, to leave the middle of the grid: less is noise
 _LIBLINEAR_TOL = 0.1  # liblinear's own default; tighter ones cost time and change no ranking
 _MAX_HELD_OUT = 5_000  # rows: enough for one C, one threshold and two calibration numbers
-_MAX_CALIBRATION_PAIRS = 2_000_000
 _BLOCK_ENTRIES = 4_000_000  # scores computed at a time while predicting
 
 
@@ -376,13 +376,6 @@ def _score_bounds(features, coef, intercept):
 
 
 def _fit_sigmoid(Y, scores):
-    """Slope and intercept of one sigmoid from scores to label frequencies (Platt scaling)."""
-    n_rows = max(1, _MAX_CALIBRATION_PAIRS // Y.shape[1])
+    """Slope and intercept of one sigmoid from scores to label frequencies."""
     is_learned = np.ptp(scores, axis=0) > 0  # a constant far off would flatten the sigmoid
-    targets = Y[:n_rows][:, is_learned].toarray().ravel()
-    if targets.size == 0 or targets.min() == targets.max():
-        return 1.0, 0.0
-    learned_scores = scores[:n_rows, is_learned].reshape(-1, 1)
-    model = LogisticRegression(C=np.inf).fit(learned_scores, targets)
-    slope = float(model.coef_[0, 0])
-    return (slope, float(model.intercept_[0])) if slope > 0 else (1.0, 0.0)
+    return fit_sigmoid(Y[:, is_learned], scores[:, is_learned])

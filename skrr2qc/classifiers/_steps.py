@@ -68,7 +68,7 @@ class ScoreStep(TransformerMixin, _FittedStep):
         self.reranker = reranker
 
     def transform(self, X):
-        """Label scores and the vectors that are reranked by; ndarray or CSR of shape (n, L + d')."""
+        """Label scores and the vectors reranking needs; ndarray or CSR of shape (n, L + d')."""
         logits, blocks = {}, []
         score = partial(logits_of, n_labels=self.retriever.n_labels)
         for name in self.retriever.names:

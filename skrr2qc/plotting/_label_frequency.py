@@ -7,7 +7,7 @@ from ..metrics._inputs import check_k, check_option, label_counts
 from ..metrics._ranking import checked_pair, mean_ndcg
 from ..metrics._topk import ranked_labels
 from ._axes import axes_for
-from ._names import named_legend
+from ._names import named_legend, short_name
 
 _MEASURES = ("f1", "ndcg")
 
@@ -172,7 +172,8 @@ class LabelFrequencyDisplay:
         ax.set_ylim(bottom=0)
         if list(self.values) != [""]:
             style = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
-            style["ncols"] = 2 if len(self.values) in (2, 4) else 3
+            is_short = all(short_name(name, 14) == short_name(name) for name in self.values)
+            style["ncols"] = 3 if is_short and len(self.values) != 4 else 2
             named_legend(ax, self.bars_, list(self.values), **style)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 import warnings
+from itertools import accumulate
 
 MAX_TICK_NAMES = 40  # more do not fit beside an axis; columns are then numbered
 _WIDTH = 26  # of a name, in Latin letters
@@ -18,20 +19,21 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202
 
 
 def short_name(name, width=_WIDTH):
-    """A name on one line; Chinese characters count as two letters.
+    """A name on one line, cut in the middle; Chinese characters count as two letters.
 
     Examples
     --------
     >>> short_name("graphs of quadratic functions in vertex form"), short_name(7)
-    ('graphs of quadratic funct…', '7')
+    ('graphs of quadra…rtex form', '7')
     """
     name = " ".join(_UNPRINTABLE.sub("\ufffd", str(name)).split())
-    used = 0
-    for place, character in enumerate(name):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if used > width:
-            return name[: max(place - 1, 1)] + "…"
-    return name
+    sizes = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in name]
+    if sum(sizes) <= width:
+        return name
+    tail = (width - 1) * 3 // 8  # names of one kind often differ at their end
+    n_head = sum(used <= width - 1 - tail for used in accumulate(sizes))
+    n_tail = sum(used <= tail for used in accumulate(reversed(sizes)))
+    return name[:n_head] + "…" + name[len(name) - n_tail :]
 
 
 def drawable_names(names, columns=None):

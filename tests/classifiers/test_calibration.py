@@ -122,7 +122,7 @@ def test_any_shape_and_all_at_once(monkeypatch):
 def test_counting_in_blocks_changes_nothing(monkeypatch):
     _, Y, scores = distorted(0, DISTORTIONS["slope"], shape=(100, 5))
     expected = fit_calibration(Y, scores)
-    monkeypatch.setattr("skrr2qc.classifiers._calibration._BLOCK_ENTRIES", 77)
+    monkeypatch.setattr("skrr2qc._platt._BLOCK_ENTRIES", 77)
     assert fit_calibration(Y, scores) == expected
 
 

@@ -453,7 +453,7 @@ def test_ancestors_change_what_is_learned_and_not_what_is_predicted(
     if not on_texts:
         X, head = tiny_encoder.transform(X), ClassCenterHead(n_epochs=2, random_state=0)
     assert head.ancestor_weight > 0
-    head.set_params(labels=questions.labels, ancestor_weight=0.0)
+    head.set_params(labels=questions.labels, ancestor_weight=0.0, meta_weight=0.0)
     plain = head.fit(X, Y).predict_proba(X)
     assert "ancestors" not in head.history_[0]
     names = set(tensors(head.module_))

@@ -31,6 +31,7 @@ from skrr2qc import (
     TfidfLinearClassifier,
 )
 from skrr2qc._thresholds import choose_decision
+from skrr2qc.classifiers._blend import unseen_log_odds
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 
@@ -690,8 +691,9 @@ def test_channel_without_weight_serves_unseen_labels(monkeypatch, weights, refit
     retriever = classifier.retriever_
     assert retriever.names == list(retriever.channels) == [*weights, "label_texts"]
     assert (classifier.lexical_ is not None) == ("lexical" in weights)
-    names, _ = classifier.predict_topk([*QUERIES, "circle radius"], k=1)
-    assert names.ravel().tolist() == ["h", "h", "circle"]
+    names, _ = classifier.predict_topk([*QUERIES, "circle radius"], k=2)
+    assert names[[0, 2], 0].tolist() == ["h", "circle"]
+    assert "h" in names[1]  # the head, one epoch old, believes in other labels
 
     logits = {n: channel.decision_function(QUERIES) for n, channel in retriever.channels.items()}
     scales = classifier.blend_["scales"]
@@ -699,7 +701,10 @@ def test_channel_without_weight_serves_unseen_labels(monkeypatch, weights, refit
     blended = sum(weight * standard[name] for name, weight in weights.items())
     blended[:, 3] = 0.5 * blended[:, 3] + 0.5 * standard["label_texts"][:, 3]
     slope, intercept = classifier.blend_["curve"]
-    expected = 1 / (1 + np.exp(-(slope * blended + intercept)))
+    own_slope, own_intercept = classifier.blend_["unseen_curve"]
+    log_odds = slope * blended + intercept
+    log_odds[:, 3] = own_slope * blended[:, 3] + own_intercept + unseen_log_odds(sp.csr_matrix(Y))
+    expected = 1 / (1 + np.exp(-log_odds))
     assert_allclose(retriever.predict_proba(QUERIES), expected, rtol=1e-4)
     assert_array_equal(
         classifier.pipeline_.predict_proba(QUERIES), classifier.predict_proba(QUERIES)

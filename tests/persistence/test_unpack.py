@@ -96,7 +96,10 @@ def test_other_classes(sample, name):
         (lambda config: config["objects"].clear(), "Nothing refers"),
         (lambda config: config["objects"].pop(), "Nothing refers|not that of the last"),
         (lambda config: config.pop("objects"), "makes no sense"),
-        (lambda config: config["label_spaces"][0].update(names=["a", "a"]), "must not repeat|makes no"),
+        (
+            lambda config: config["label_spaces"][0].update(names=["a", "a"]),
+            "must not repeat|makes no",
+        ),
         (lambda config: config.update({"class": "RCPTEncoder"}), "not that of the last"),
     ],
 )

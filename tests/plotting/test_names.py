@@ -20,9 +20,9 @@ UNKNOWN = "\U000e0100"  # a variation selector that neither has
         ("mean", "mean"),
         ("a\n  b\t c", "a b c"),
         ("a" * 26, "a" * 26),
-        ("a" * 27, "a" * 25 + "…"),
+        ("a" * 20 + "b" * 7, "a" * 16 + "…" + "a" * 2 + "b" * 7),
         ("面" * 13, "面" * 13),
-        ("面" * 14, "面" * 12 + "…"),
+        ("面" * 14, "面" * 8 + "…" + "面" * 4),
         ("\x00\x1b[1m \u202e\ud800", "\ufffd\ufffd[1m \ufffd\ufffd"),
         ("", ""),
         (12, "12"),
@@ -37,6 +37,7 @@ def test_short_name(name, expected):
 def test_short_names_are_short_lines(name):
     short = short_name(name)
     assert len(short) <= 26
+    assert short_name(short) == short
     assert len(short.splitlines()) <= 1
     assert len(short.encode("utf-8", "strict").decode()) == len(short)
 
