@@ -71,7 +71,7 @@ RULES = {
     "persistence": Rule("scipy sklearn torch", "label_space", "transformers huggingface_hub skops"),
     "encoders": Rule(LEARNING, f"{LEAVES} {PRIVATE}", PRETRAINED),
     "classifiers": Rule(  # the lexical channel is a baseline
-        LEARNING, f"{LEAVES} {PRIVATE} encoders baselines meta_labels", PRETRAINED
+        LEARNING, f"{LEAVES} {PRIVATE} encoders baselines meta_labels", f"{PRETRAINED} pandas"
     ),
     "baselines": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders", PRETRAINED),
     # Without a model: numpy, scipy, label_space. The rest is for the decomposer that asks one.
@@ -79,7 +79,7 @@ RULES = {
     "llm": Rule("sklearn", "_validation _training", "*"),  # parameters; seeds of a local model
     "weak": Rule(LEARNING, f"{LEAVES} {PRIVATE} encoders classifiers baselines llm", PRETRAINED),
     "augmentation": Rule("scipy sklearn", "_validation label_space llm"),
-    "plotting": Rule(internal="metrics", lazy="matplotlib"),
+    "plotting": Rule(internal="metrics", lazy="matplotlib sklearn"),  # t-SNE
     "testing": Rule(
         LEARNING,
         f"{LEAVES} {PRIVATE} encoders classifiers baselines llm weak plotting",

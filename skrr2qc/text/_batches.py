@@ -19,8 +19,8 @@ class TokenBatches:
     batch_size : int, default=32
         Texts a batch, at most.
     max_tokens : int, default=None
-        Tokens a batch, padding included, at most; a longer text travels alone. With it and
-        `rng`, batches are cut from all texts sorted by length, so that their number is known.
+        Tokens a batch, padding included, at most; a longer text travels alone. Without `rng`
+        only: for batches that are read and not learned from.
     rng : numpy.random.Generator, default=None
         Draws a new order each time it is iterated; None goes from the longest to the shortest
         text, and `order` says which rows a pass visits.
@@ -50,6 +50,8 @@ class TokenBatches:
         self, ids, Y=None, *, batch_size=32, max_tokens=None, rng=None, pad_id=0, mask=None,
         key_view=None, min_length=1, states=None,
     ):  # fmt: skip
+        if max_tokens is not None and rng is not None:
+            raise ValueError("`max_tokens` and `rng` do not go together: leave one of them out.")
         self.ids = ids
         self.Y = Y
         self.batch_size = batch_size
@@ -65,11 +67,6 @@ class TokenBatches:
         self._tokens = np.concatenate(ids) if len(ids) else np.zeros(0, np.int64)
         self.order = np.argsort(-self.lengths, kind="stable")
         self._cuts = self._cut(self.lengths[self.order])
-
-    @property
-    def n_labels(self):
-        """Columns of the targets."""
-        return self.Y.shape[1]
 
     def __len__(self):
         return len(self._cuts) + 1 if len(self.ids) else 0
@@ -106,10 +103,6 @@ class TokenBatches:
         if self.rng is None:
             return np.split(self.order, self._cuts)
         order, size = self.rng.permutation(len(self.ids)), self.batch_size
-        if self.max_tokens is not None:
-            order = order[np.argsort(-self.lengths[order], kind="stable")]
-            groups = np.split(order, self._cuts)
-            return [groups[i] for i in self.rng.permutation(len(groups))]
         span = size * _BUCKET_BATCHES
         groups = []
         for start in range(0, len(order), span):

@@ -780,6 +780,20 @@ def test_diverging_loss_is_told_with_the_learning_rate(
         head.fit(X, Y)
 
 
+def test_loss_of_a_user_that_turns_nan_stops_the_fit_at_its_step(head, labelled_texts):
+    """Fine when it is tried, and in the first two steps."""
+    calls = []
+
+    def loss(logits, Y):
+        calls.append(1)
+        return logits.square().mean() * (torch.nan if len(calls) > 3 else 1.0)
+
+    head.set_params(loss=loss, n_epochs=5)
+    with pytest.raises(FloatingPointError, match=r"step 3: \{'label_loss': nan"):
+        head.fit(*labelled_texts)
+    assert len(calls) == 4
+
+
 def test_targets_stay_sparse_outside_of_batches():
     """3,000 texts x 20,000 labels: a dense copy of the targets alone would take 240 MB."""
     rng = np.random.default_rng(0)
