@@ -11,7 +11,7 @@ from scipy.special import expit
 
 _LEAST_SLOPE = 0.05  # a ranking is never turned round
 _BOUND = 30.0  # scores beyond are as good as certain
-_CELLS = 2**14  # of a grid from the lowest to the highest score, on which they are counted
+_CELLS = 2**16  # of a grid from the lowest to the highest score, on which they are counted
 _BLOCK_ENTRIES = 2**20  # scores looked at together
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .._platt import fit_sigmoid
 from .._training import sigmoid
 from ..metrics import top_k
 from ._parts import logits_of
@@ -177,11 +178,11 @@ def choose_blend(Y, logits, alone=None):
     logits, Y = {name: z[:n_rows] for name, z in logits.items()}, sp.csr_matrix(Y[:n_rows])
     weights = {alone: 1.0} if alone else _choose_weights(Y, logits, scales)
     total = weighted_sum(logits, weights, scales)
-    settings = {"weights": weights, "scales": scales, "curve": calibration_curve(Y, total)}
+    settings = {"weights": weights, "scales": scales, "curve": fit_sigmoid(Y, total)}
     settings["unseen_curve"] = None
     if "label_texts" in logits:  # what the sum of unseen labels is worth, tried on seen ones
         own = {"label_texts": logits["label_texts"]}
-        settings["unseen_curve"] = calibration_curve(Y, _unseen_sum(total, own, scales))
+        settings["unseen_curve"] = fit_sigmoid(Y, _unseen_sum(total, own, scales))
     return settings
 
 
@@ -216,27 +217,3 @@ def _row_quality(Y, scores):
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     best = np.append(0.0, np.cumsum(discounts))[np.minimum(np.diff(Y.indptr), k)]
     return 0.5 * (hits[:, 0] + hits @ discounts / np.maximum(best, 1.0))
-
-
-def calibration_curve(Y, logits):
-    """Slope and intercept that make logits calibrated log-odds (Platt, 1999), by Newton steps.
-
-    A slight pull towards slope 1 and intercept 0 keeps few positives from tipping it over.
-    """
-    n_rows = max(1, min(len(logits), _MAX_ENTRIES // logits.shape[1]))
-    z = np.clip(logits[:n_rows].ravel().astype(np.float64), -30.0, 30.0)
-    t = np.zeros(z.shape)
-    Y = sp.csr_matrix(Y[:n_rows])
-    t[np.repeat(np.arange(n_rows), np.diff(Y.indptr)) * Y.shape[1] + Y.indices] = 1.0
-    parameters = np.array([1.0, 0.0])
-    design = np.column_stack([z, np.ones_like(z)])
-    for _ in range(25):
-        p = 1.0 / (1.0 + np.exp(-design @ parameters))
-        gradient = design.T @ (p - t) + (parameters - [1.0, 0.0])
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        parameters = parameters - step / max(1.0, np.abs(step).max())
-        if np.abs(step).max() < 1e-8:
-            break
-    slope = max(parameters[0], 0.05)  # a ranking is never turned round
-    return float(slope), float(parameters[1])

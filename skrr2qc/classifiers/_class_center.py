@@ -464,6 +464,8 @@ class ClassCenterHead(
     def _further_targets(self, Y):
         """What is learned beside the labels: for each kind, which targets a label brings."""
         groups = {}
+        if not self._is_multilabel:  # classes are not the labels of a LabelSpace
+            return groups
         if self.ancestor_weight:
             groups["ancestors"] = ancestor_columns(self.labels, Y)
         if self.meta_weight and self.labels is not None:

@@ -7,12 +7,13 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from .._platt import fit_sigmoid
 from .._training import sigmoid
 from ..metrics import top_k
-from ._blend import calibration_curve
 
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 10.0  # held-out rows that it takes to move a weight by one standard deviation's worth
+_LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
 _MAX_ENTRIES = 4_000_000  # held-out scores used
 
 
@@ -79,8 +80,10 @@ def fit_combination(Y, evidence, first="retrieval"):
     told = np.stack([values[rows, columns] for values in evidence.values()], axis=2)
     prior = np.array([float(name == first) for name in evidence])
     weights = _fit_softmax(told.astype(np.float64), hits, prior)
+    if not weights.any():  # all of it misleads: retrieval's order is as good as any
+        weights = prior
     total = sum(np.float32(w) * evidence[n] for w, n in zip(weights, evidence, strict=True))
-    slope, intercept = calibration_curve(Y, total)
+    slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
 
 
@@ -101,5 +104,5 @@ def _fit_softmax(told, hits, prior):
         pull = weights - prior
         return loss + _RIDGE * pull @ pull, gradient + 2 * _RIDGE * pull
 
-    bounds = [(0.0, None)] * len(prior)
+    bounds = [(_LEAST_OF_PRIOR * weight, None) for weight in prior]
     return minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds).x / spread

@@ -1,7 +1,5 @@
 """Why a label was proposed: evidence of each stage, and the nearest training texts."""
 
-from collections import namedtuple
-
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
@@ -15,9 +13,6 @@ from ._parts import logits_of
 from ._sparse_scores import block_rows
 
 _N_NEAREST = 2
-
-# Arrays of shape (n, L), but for `meta`: (n, M), or None without reranking.
-_Stages = namedtuple("_Stages", "retrieval meta reranked final")
 
 
 def explain_texts(classifier, X, k):
@@ -44,7 +39,7 @@ def explain_texts(classifier, X, k):
 
 
 def _explain_block(classifier, X, k, nearest):
-    stages = _stage_scores(classifier, X)
+    stages = classifier._stages(X)
     reranker, names = classifier.reranker_, _meta_names(classifier)
     is_reranked = stages.reranked is not stages.retrieval
     channels = _Contributions(classifier.retriever_, X)
@@ -75,15 +70,6 @@ def _explain_block(classifier, X, k, nearest):
         dropped = [reason(i, j, []) for j in gone[np.argsort(before[i, gone])]]
         explanations.append(Explanation(text, reasons, dropped))
     return explanations
-
-
-def _stage_scores(classifier, X):
-    """Scores of all labels after each stage: the one place that asks the classifier for them."""
-    retrieval = classifier.retriever_.predict_proba(X)
-    reranker = classifier.reranker_
-    meta = None if reranker is None else reranker.meta_scores(X)
-    reranked = retrieval if reranker is None else reranker.rerank(retrieval, X)
-    return _Stages(retrieval, meta, reranked, classifier.calibration_(reranked))
 
 
 def _ranks(scores):

@@ -28,8 +28,8 @@ class LabelNeighbors:
     def __init__(self, vectors, Y):
         by_label = Y.tocsc()
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self.rows = by_label.indices
-        self.starts = by_label.indptr
+        self.rows_ = by_label.indices
+        self.starts_ = by_label.indptr
 
     def similarities(self, vectors):
         """Cosine with the nearest training text of each label.
@@ -44,13 +44,13 @@ class LabelNeighbors:
         similarities : ndarray of shape (n, L), float32
             In [0, 1]; 0 for a label without a training text.
         """
-        n_labels = len(self.starts) - 1
+        n_labels = len(self.starts_) - 1
         nearest = np.zeros((len(vectors), n_labels), dtype=np.float32)
-        has_text = np.flatnonzero(np.diff(self.starts))
-        n_rows = max(1, _MAX_ENTRIES // max(len(self.rows), 1))
+        has_text = np.flatnonzero(np.diff(self.starts_))
+        n_rows = max(1, _MAX_ENTRIES // max(len(self.rows_), 1))
         for start in range(0, len(vectors) if len(has_text) else 0, n_rows):
             block = slice(start, start + n_rows)
             cosines = vectors[block] @ self.vectors.T  # (b, N)
-            best = np.maximum.reduceat(cosines[:, self.rows], self.starts[has_text], axis=1)
+            best = np.maximum.reduceat(cosines[:, self.rows_], self.starts_[has_text], axis=1)
             nearest[block, has_text] = best
         return np.clip(nearest, 0.0, 1.0)

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from .._validation import check_choice, check_number
 from ..metrics import top_k
 
 MEANS = ("arithmetic", "geometric")
@@ -46,6 +47,9 @@ def rerank_scores(
     >>> rerank_scores(np.array([[0.5, 0.4]]), np.array([[0.2, 0.6]]), label_to_meta).tolist()
     [[0.2, 0.4]]
     """
+    check_choice(mean, "mean", MEANS)
+    if top_r is not None:
+        check_number(top_r, "top_r", minimum=1, integer=True)
     label_scores, meta_scores = _as_floats(label_scores), _as_floats(meta_scores)
     label_to_meta = sp.csr_matrix(label_to_meta, dtype=meta_scores.dtype)
     expected = (label_scores.shape[1], meta_scores.shape[1])

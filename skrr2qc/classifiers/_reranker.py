@@ -11,14 +11,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._thresholds import best_global_threshold
 from .._training import sigmoid
-from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
+from .._validation import (
+    check_choice,
+    check_label_matrix,
+    check_label_to_meta,
+    check_number,
+    check_texts,
+)
 from ..model_selection import train_holdout_split
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
 from ._neighbors import LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import MEANS, mean_meta_scores, rerank_scores
-
 
 _LEAST = 1e-6  # score, before its logarithm is taken
 
@@ -73,7 +78,8 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     combination_ : Combination or None
         Learned weights: of "retrieval", "meta_labels" and "neighbors", as far as there are such.
     threshold_ : float
-        Score above which `predict` reports a label: the best for micro-F1 on the training rows.
+        Score above which `predict` reports a label: the best for micro-F1 on the training rows,
+        or on the rows that a combination was learned on.
     classes_ : ndarray of shape (L,)
 
     See Also
@@ -150,18 +156,10 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         X, Y = self._check_data(X, y)
         self._begin(Y.shape[1])
         learned = self._learn_on_held_out(X, Y) if self._can_hold_out() else None
-        if self.retriever is not None:
-            self.retriever_ = fit_multilabel(clone(self.retriever), X, Y)
-            if hasattr(self.retriever_, "embed"):
-                self.attach_tower(self.retriever_, X, Y)
-        if self.label_to_meta_ is not None and not self._shares():
-            targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
-            classifier = ClassCenterHead(loss="bce") if self.classifier is None else self.classifier
-            classifier = inherit(classifier, self)
-            classifier = with_encoder(classifier, self.encoder)
-            self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)
-        self.combination_ = learned
-        if self.retriever_ is not None or self.encoder is None:
+        self._fit_parts(X, Y)
+        if learned is not None:
+            self.combination_, self.threshold_ = learned
+        elif self.retriever_ is not None or self.encoder is None:
             self.threshold_ = best_global_threshold(Y, self.predict_proba(X))
         return self
 
@@ -305,10 +303,11 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         return is_shared or bool(weights.get("neighbors"))
 
     def attach_tower(self, tower, X, Y):
-        """Look at texts through the vectors of a head from now on, and for neighbors among `X`."""
-        self.tower_ = tower
-        if self.combine == "learned":
-            self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
+        """Look at texts through a head's vectors, if it has any, and for neighbors among `X`."""
+        if hasattr(tower, "embed"):
+            self.tower_ = tower
+            if self.combine == "learned":
+                self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
         return self
 
     def attach_retriever(self, retriever, threshold):
@@ -339,10 +338,8 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     def _check_parameters(self):
-        if self.combine not in ("product", "learned"):
-            raise ValueError(f"`combine` must be 'product' or 'learned', got {self.combine!r}.")
-        if self.mean not in MEANS:
-            raise ValueError(f"`mean` must be one of {MEANS}, got {self.mean!r}.")
+        check_choice(self.combine, "combine", ("product", "learned"))
+        check_choice(self.mean, "mean", MEANS)
         check_number(self.alpha, "alpha", minimum=0)
         if self.top_r is not None:
             check_number(self.top_r, "top_r", minimum=1, integer=True)
@@ -353,6 +350,17 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         self.classes_ = np.arange(n_labels)
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
+
+    def _fit_parts(self, X, Y):
+        if self.retriever is not None:
+            self.retriever_ = fit_multilabel(clone(self.retriever), X, Y)
+            self.attach_tower(self.retriever_, X, Y)
+        if self.label_to_meta_ is not None and not self._shares():
+            targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
+            classifier = ClassCenterHead(loss="bce") if self.classifier is None else self.classifier
+            classifier = inherit(classifier, self)
+            classifier = with_encoder(classifier, self.encoder)
+            self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)
 
     def _shares(self):
         """Whether the tower scores just the meta-labels of the map, and nothing else shall."""
@@ -383,13 +391,13 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
             return None
-        part = clone(self).set_params(combine="product")
-        part.fit(_safe_indexing(X, train), Y[train]).set_params(combine="learned")
-        if part.tower_ is not None:
-            part.attach_tower(part.tower_, _safe_indexing(X, train), Y[train])
-        X = _safe_indexing(X, held_out)
+        part = clone(self)
+        part._begin(Y.shape[1])
+        part._fit_parts(_safe_indexing(X, train), Y[train])
+        X, Y = _safe_indexing(X, held_out), Y[held_out]
         scores = label_probabilities(part.retriever_, X, Y.shape[1])
-        return part.learn(Y[held_out], scores, X)
+        combination = part.learn(Y, scores, X)
+        return combination, best_global_threshold(Y, part.rerank(scores, X))
 
     def _evidence(self, label_scores, meta_scores, vectors):
         """What speaks for each label, as far as it is known; a dict of (n, L) arrays.

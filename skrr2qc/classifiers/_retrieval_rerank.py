@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._memory import fit_cached
+from .._memory import check_cacheable, fit_cached
 from .._thresholds import best_global_threshold, check_rule, choose_decision
 from .._training import resolve_device
 from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
@@ -28,10 +28,12 @@ from ._parts import inherit, logits_of, targets_for, with_encoder
 from ._reranker import MetaLabelReranker
 from ._sparse_scores import score_blocks, topk_arrays, topk_csr
 from ._steps import EncodeStep, RerankStep, ScoreStep
+from ._tower_training import check_frozen_layers, check_loss
 
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
 
 _Parts = namedtuple("_Parts", "channels reranker")
+# Arrays of shape (n, L), but for `meta`: (n, M), or None where meta-labels are not asked.
 Stages = namedtuple("Stages", "retrieval meta reranked final")
 
 
@@ -47,14 +49,14 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         Classifier that scores labels; None: `ClassCenterHead`. One with an `encoder` parameter
         is given the fitted encoder, any other is trained on its features.
     reranker : MetaLabelReranker, "passthrough" or None, default=None
-        None: ``MetaLabelReranker(combine="learned")``, where there are meta-labels;
-        "passthrough" never reranks.
+        None: ``MetaLabelReranker(combine="learned")``; "passthrough" never reranks.
     labels : LabelSpace, default=None
         Names, hierarchy and meta-labels of the columns. None: columns 0..L-1, or the names met
         in `Y` where it holds label sets.
-    meta_labels : "auto", decomposer or None, default=None
+    meta_labels : "auto", decomposer or None, default="auto"
         What makes meta-labels of label names where `labels` has none: "auto" for a
-        `NameDecomposer`, or any object with ``decompose(labels) -> LabelSpace``.
+        `NameDecomposer` where names are known, or any object with
+        ``decompose(labels) -> LabelSpace``.
     lexical : estimator, "tfidf" or None, default="tfidf"
         Classifier of texts whose logits are added to the head's, with a weight that ranks
         held-out rows well (which may be 0). "tfidf": a ``TfidfLinearClassifier``.
@@ -130,7 +132,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         reranker=None,
         labels=None,
         *,
-        meta_labels=None,
+        meta_labels="auto",
         lexical="tfidf",
         label_texts=True,
         threshold="per_label",
@@ -180,6 +182,7 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         resolve_device(self.device)
         self._check_parts()
         X, Y = self._check_data(X, Y)
+        self._check_before_work(Y)
         self.classes_ = np.arange(Y.shape[1])
         train, held_out = self._split(Y)
         self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
@@ -307,15 +310,20 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
                 "Build one with LabelSpace(names)."
             )
-        if self.meta_labels not in (None, "auto") and not hasattr(self.meta_labels, "decompose"):
-            raise TypeError(
-                "`meta_labels` must be 'auto', an object with `decompose(labels)` or None, got "
-                f"{self.meta_labels!r}. A map that is at hand belongs to `labels`."
-            )
+        self._check_meta_labels()
         inner = getattr(self.reranker, "classifier", None)
         for part in (self.head, self.lexical, self.reranker, inner):
             if hasattr(part, "_check_parameters"):
                 part._check_parameters()
+
+    def _check_meta_labels(self):
+        given = self.meta_labels
+        is_word = given is None or (isinstance(given, str) and given == "auto")
+        if not is_word and (isinstance(given, type) or not hasattr(given, "decompose")):
+            raise TypeError(
+                "`meta_labels` must be 'auto', an object with `decompose(labels)` or None, got "
+                f"{given!r:.80}. A map that is at hand belongs to `labels`."
+            )
 
     def _check_data(self, X, Y):
         X = check_texts(X)
@@ -335,7 +343,9 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = len(self.unseen_)
         if n_empty or n_unseen:
-            fate = "are known by their own text alone" if self._reads_labels() else "will rank last"
+            fate = "will rank last (give `labels` with their texts, and label_texts=True)"
+            if self._reads_labels():
+                fate = "are known by their own text alone"
             warnings.warn(
                 f"{n_empty} of {Y.shape[0]} texts have no label and count as negatives of all; "
                 f"{n_unseen} of {Y.shape[1]} labels have no training text and {fate}.",
@@ -344,16 +354,29 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             )
         return X, Y
 
+    def _check_before_work(self, Y):
+        """Say now what would be found out once the encoder is trained."""
+        encoder = RCPTEncoder(n_epochs=0) if self.encoder is None else self.encoder
+        for offset, part in enumerate((encoder, self.head, self.lexical, self.reranker)):
+            if hasattr(part, "get_params"):
+                check_cacheable(self.memory, inherit(part, self, offset))
+        if isinstance(self.head, ClassCenterHead):
+            check_loss(self.head.loss, Y, resolve_device(self.device))
+        for part in (self.head, getattr(self.reranker, "classifier", None)):
+            check_frozen_layers(getattr(part, "n_frozen_layers", None), encoder)
+
     def _with_meta_labels(self, labels):
-        if self.meta_labels is None or getattr(labels, "label_to_meta", None) is not None:
+        has_map = getattr(labels, "label_to_meta", None) is not None
+        if has_map or self.meta_labels is None or self.reranker == "passthrough":
             return labels
+        if isinstance(self.meta_labels, str):
+            return labels if labels is None else NameDecomposer().decompose(labels)
         if labels is None:
             raise ValueError(
-                "`meta_labels` are made of label names, and none are known: give `labels`, or label "
-                "sets as `Y`."
+                "`meta_labels` are made of label names, and none are known: give `labels`, or "
+                "label sets as `Y`."
             )
-        decomposer = NameDecomposer() if isinstance(self.meta_labels, str) else self.meta_labels
-        return decomposer.decompose(labels)
+        return self.meta_labels.decompose(labels)
 
     def _check_part_labels(self, Y):
         """Say now what the parts would say once those before them are trained."""
@@ -417,17 +440,20 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             is_own = isinstance(lexical, TfidfLinearClassifier)
             vectorizer = lexical.vectorizer_ if is_own else None
             channels["label_texts"] = LabelTextSimilarity(self.labels_, vectorizer).fit(X)
-        reranker = self._fit_reranker(channels["head"], X, Y, frozen) if self._reranks() else None
-        return _Parts(channels, reranker)
+        return _Parts(channels, self._fit_reranker(channels["head"], X, Y, frozen))
 
     def _fit_reranker(self, head, X, Y, frozen):
+        """None where there is nothing to rerank by: no meta-labels, no vectors."""
+        has_map = self.labels_ is not None and self.labels_.label_to_meta is not None
+        by_default = self.reranker is None and (has_map or hasattr(head, "embed"))
+        if isinstance(self.reranker, str) or (self.reranker is None and not by_default):
+            return None
         default = MetaLabelReranker(combine="learned")
         reranker = default if self.reranker is None else clone(self.reranker)
         if reranker.labels is None:
             reranker.set_params(labels=self.labels_)
         if reranker.needs_classifier(head):
-            reranker = self._fit_part(reranker, 3, X, Y, frozen)
-            return reranker.attach_tower(head, X, Y) if hasattr(head, "embed") else reranker
+            return self._fit_part(reranker, 3, X, Y, frozen).attach_tower(head, X, Y)
         return reranker.fit_shared(head, X, Y)
 
     def _fit_part(self, part, seed_offset, X, Y, frozen):
@@ -439,12 +465,6 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
             memory = self.memory if hasattr(part, "detach_encoder") else None
             return fit_cached(memory, part, X, targets_for(part, Y), encoder=frozen)
         return fit_cached(self.memory, with_encoder(part, frozen), X, targets_for(part, Y))
-
-    def _reranks(self):
-        if isinstance(self.reranker, str):
-            return False
-        has_map = self.labels_ is not None and self.labels_.label_to_meta is not None
-        return has_map or self.reranker is not None
 
     def _choose(self, parts, X, Y):
         """Weigh the channels, and set the threshold, on held-out rows."""

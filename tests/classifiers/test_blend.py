@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
+from skrr2qc._platt import fit_sigmoid
 from skrr2qc.classifiers._blend import (
     ChannelBlend,
-    calibration_curve,
     choose_blend,
     logits_of,
     weighted_sum,
@@ -343,7 +343,7 @@ def test_alone_takes_all_the_weight(alone):
     assert settings["weights"] == {alone: 1.0} != freely["weights"]
     assert settings["scales"] == freely["scales"]
     mean, spread = settings["scales"][alone]
-    curve = calibration_curve(Y, (logits[alone] - mean) / spread)
+    curve = fit_sigmoid(Y, (logits[alone] - mean) / spread)
     assert_allclose(settings["curve"], curve, rtol=1e-4)
 
 
@@ -420,7 +420,7 @@ def test_curve_minimises_the_penalised_likelihood(slope, intercept):
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(300, 5))
     Y = rng.random(logits.shape) < expit(slope * logits + intercept)
-    found = calibration_curve(sp.csr_matrix(Y.astype(np.float32)), logits)
+    found = fit_sigmoid(sp.csr_matrix(Y.astype(np.float32)), logits)
     best = minimize(penalised, [1.0, 0.0], args=(logits, Y), tol=1e-10)
     assert_allclose(found, best.x, atol=1e-4)
     assert_allclose(found, (slope, intercept), rtol=0.2, atol=0.2)
@@ -431,13 +431,13 @@ def test_curve_agrees_with_logistic_regression_on_many_rows():
     logits = rng.normal(scale=2, size=(4000, 5))
     Y = (rng.random(logits.shape) < expit(0.5 * logits - 1)).astype(np.float32)
     model = LogisticRegression(C=1e9).fit(logits.reshape(-1, 1), Y.ravel())
-    found = calibration_curve(sp.csr_matrix(Y), logits)
+    found = fit_sigmoid(sp.csr_matrix(Y), logits)
     assert_allclose(found, [model.coef_[0, 0], model.intercept_[0]], rtol=1e-2)
 
 
 def test_ranking_is_never_turned_round():
     Y, logits = make_channels()
-    slope, _ = calibration_curve(Y, -logits["head"])
+    slope, _ = fit_sigmoid(Y, -logits["head"])
     assert slope > 0
 
 
@@ -446,7 +446,7 @@ def test_curve_is_finite_at_the_extremes(scale):
     sign = np.array([[1.0, -1.0], [-1.0, 1.0]])
     logits = np.nan_to_num(sign * scale, nan=0.0)
     for Y in (np.eye(2), np.zeros((2, 2)), np.ones((2, 2))):
-        found = calibration_curve(sp.csr_matrix(Y), logits)
+        found = fit_sigmoid(sp.csr_matrix(Y), logits)
         assert np.isfinite(found).all()
         assert found[0] > 0
 

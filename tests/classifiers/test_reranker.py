@@ -1,29 +1,36 @@
-"""MetaLabelReranker and rerank_scores: Eq. 15 by hand, over classifiers from anywhere."""
+"""MetaLabelReranker over classifiers from anywhere: products, combinations, shared towers."""
 
-import tracemalloc
+import pickle
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skrr2qc.classifiers._reranker as module
 from skrr2qc import ClassCenterHead, LabelSpace, MetaLabelReranker
-from skrr2qc.classifiers import rerank_scores
+from skrr2qc._thresholds import best_global_threshold
+from skrr2qc._training import sigmoid
+from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.classifiers._neighbors import LabelNeighbors
+from skrr2qc.metrics import ndcg_at_k
+from skrr2qc.metrics.scorers import ndcg_at_5_scorer
+from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
+from tests.reference.reranking import slow_rerank
 
 MAP = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 1]])  # (L, M)
 FOREIGN = [
@@ -43,16 +50,6 @@ def data():
     return X.astype(np.float32), Y
 
 
-def slow_rerank(scores, meta_scores, meta_of, alpha=1.0):
-    """Eq. 15 as it is printed: one text, one label, one meta-label at a time."""
-    reranked = np.array(scores, dtype=np.float64)
-    for i, j in np.ndindex(reranked.shape):
-        if len(meta_of[j]):
-            mean = sum(float(meta_scores[i][m]) for m in meta_of[j]) / len(meta_of[j])
-            reranked[i, j] *= mean**alpha
-    return reranked
-
-
 def slow_probabilities(classifier, X):
     """Scores (n, L) of any multi-label classifier of scikit-learn."""
     scores = classifier.predict_proba(X)
@@ -60,150 +57,6 @@ def slow_probabilities(classifier, X):
         return scores
     known = zip(scores, classifier.classes_, strict=True)
     return np.column_stack([s @ (np.asarray(classes) == 1) for s, classes in known])
-
-
-# --- Eq. 15 ---------------------------------------------------------------------------------
-
-
-def test_golden_four_labels(golden):
-    inputs, expected = golden("meta_label_rerank", "four_labels")
-    label_to_meta = np.zeros((4, 5))
-    for label, meta in enumerate(inputs["label_to_meta"]):
-        label_to_meta[label, meta] = 1
-    scores = rerank_scores(
-        np.array([inputs["label_scores"]]), np.array([inputs["meta_scores"]]), label_to_meta
-    )
-    assert_allclose(scores[0], expected["scores"], rtol=1e-12)
-    assert_array_equal(np.argsort(-scores[0], kind="stable"), expected["ranking"])
-
-
-def test_golden_unknown_meta_label_counts_as_zero_and_empty_label_keeps_its_score(golden):
-    inputs, expected = golden("meta_label_rerank", "unknown_meta_and_empty")
-    unknown = len(inputs["meta_scores"])  # a column of its own, which always scores 0
-    label_to_meta = np.zeros((3, unknown + 1))
-    for label, meta in enumerate(inputs["label_to_meta"]):
-        label_to_meta[label, [unknown if m is None else m for m in meta]] = 1
-    meta_scores = np.array([[*inputs["meta_scores"], 0.0]])
-    scores = rerank_scores(np.array([inputs["label_scores"]]), meta_scores, label_to_meta)
-    assert_allclose(scores[0], expected["scores"], rtol=1e-12)
-    assert_array_equal(np.argsort(-scores[0], kind="stable"), expected["ranking"])
-
-
-@st.composite
-def rerank_inputs(draw):
-    n, n_labels, n_meta = (draw(st.integers(1, 4)) for _ in range(3))
-    unit = st.floats(0, 1, width=32).map(lambda v: round(v, 3))
-    return (
-        draw(arrays(np.float64, (n, n_labels), elements=unit)),
-        draw(arrays(np.float64, (n, n_meta), elements=unit)),
-        draw(arrays(np.float64, (n_labels, n_meta), elements=st.sampled_from([0.0, 1.0]))),
-    )
-
-
-@settings(max_examples=60, deadline=None)
-@given(rerank_inputs(), st.sampled_from([0.0, 0.5, 1.0, 2.0]))
-def test_equals_slow_loop(inputs, alpha):
-    scores, meta_scores, label_to_meta = inputs
-    meta_of = [np.flatnonzero(row) for row in label_to_meta]
-    expected = slow_rerank(scores, meta_scores, meta_of, alpha)
-    for form in (np.asarray, sp.csr_matrix, sp.csc_matrix, sp.csr_array, sp.coo_matrix):
-        reranked = rerank_scores(scores, meta_scores, form(label_to_meta), alpha=alpha)
-        assert_allclose(reranked, expected, rtol=1e-12, atol=1e-300)
-
-
-@settings(max_examples=60, deadline=None)
-@given(rerank_inputs(), st.floats(0.01, 1))
-def test_constant_meta_scores_keep_the_order(inputs, constant):
-    scores, meta_scores, label_to_meta = inputs
-    label_to_meta[:, 0] = 1  # every label has a meta-label: all are scaled alike
-    reranked = rerank_scores(scores, np.full_like(meta_scores, constant), label_to_meta)
-    assert_allclose(reranked, scores * constant, rtol=1e-12)
-    for before, after in zip(scores, reranked, strict=True):
-        assert (np.diff(after[np.argsort(-before, kind="stable")]) <= 1e-15).all()
-
-
-@settings(max_examples=60, deadline=None)
-@given(rerank_inputs(), st.data())
-def test_monotone_in_each_meta_score(inputs, data):
-    scores, meta_scores, label_to_meta = inputs
-    m = data.draw(st.integers(0, meta_scores.shape[1] - 1))
-    higher = meta_scores.copy()
-    higher[:, m] = np.minimum(1.0, higher[:, m] + data.draw(st.floats(0.01, 1)))
-    before = rerank_scores(scores, meta_scores, label_to_meta)
-    after = rerank_scores(scores, higher, label_to_meta)
-    assert (after >= before).all()
-    has_meta = label_to_meta[:, m] > 0
-    assert_array_equal(after[:, ~has_meta], before[:, ~has_meta])
-
-
-@settings(max_examples=60, deadline=None)
-@given(rerank_inputs(), st.floats(0.01, 1))
-def test_multiplicative_in_the_label_scores(inputs, factor):
-    scores, meta_scores, label_to_meta = inputs
-    assert_allclose(
-        rerank_scores(factor * scores, meta_scores, label_to_meta),
-        factor * rerank_scores(scores, meta_scores, label_to_meta),
-        rtol=1e-12,
-    )
-
-
-def test_labels_with_equal_maps_keep_their_retrieval_order():
-    rng = np.random.default_rng(0)
-    scores, meta_scores = rng.random((50, 6)), rng.random((50, 3))
-    reranked = rerank_scores(scores, meta_scores, np.tile([1, 0, 1], (6, 1)))
-    assert_array_equal(np.argsort(-reranked, axis=1), np.argsort(-scores, axis=1))
-
-
-def test_inputs_are_left_alone():
-    rng = np.random.default_rng(0)
-    given_arrays = rng.random((4, 5)), rng.random((4, 4)), sp.csr_matrix(MAP)
-    copies = [a.copy() for a in given_arrays]
-    rerank_scores(*given_arrays, alpha=2.0)
-    assert_array_equal(given_arrays[0], copies[0])
-    assert_array_equal(given_arrays[1], copies[1])
-    assert_array_equal(given_arrays[2].toarray(), copies[2].toarray())
-
-
-def test_hard_label_decisions_are_scores_too():
-    """Integer label scores made the result an integer matrix: everything was cut down to 0."""
-    scores = rerank_scores(np.array([[1, 0]]), np.array([[0.5]]), np.array([[1], [1]]))
-    assert_array_equal(scores, [[0.5, 0.0]])
-
-
-def test_stored_zeros_of_a_map_are_no_meta_labels():
-    """A stored 0 counted in the divisor, though the label does not have the meta-label."""
-    stored = sp.csr_matrix((np.array([1.0, 0.0]), np.array([0, 1]), np.array([0, 2])))
-    assert stored.nnz == 2
-    assert_allclose(rerank_scores(np.array([[0.5]]), np.array([[0.4, 0.4]]), stored), [[0.2]])
-
-
-@pytest.mark.parametrize(
-    "label_shape, meta_shape, map_shape",
-    [((3, 2), (3, 4), (5, 4)), ((3, 2), (3, 4), (2, 3)), ((3, 2), (2, 4), (2, 4))],
-)
-def test_shapes_that_do_not_agree(label_shape, meta_shape, map_shape):
-    with pytest.raises(ValueError, match=r"label_to_meta"):
-        rerank_scores(np.ones(label_shape), np.ones(meta_shape), np.ones(map_shape))
-
-
-def test_memory_stays_at_one_score_matrix(monkeypatch):
-    """2,000 texts x 1,000 labels x 500 meta-labels: float32 throughout, the map stays sparse."""
-    rng = np.random.default_rng(0)
-    scores = rng.random((2000, 1000), dtype=np.float32)
-    meta_scores = rng.random((2000, 500), dtype=np.float32)
-    label_to_meta = sp.random(1000, 500, density=0.006, format="csr", random_state=0)
-    label_to_meta.data[:] = 1  # float64, as sp.random gives it
-    for name in ("toarray", "todense"):
-        monkeypatch.setattr(sp.csr_matrix, name, None)
-        monkeypatch.setattr(sp.csc_matrix, name, None)
-    tracemalloc.start()
-    try:
-        reranked = rerank_scores(scores, meta_scores, label_to_meta)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert reranked.dtype == np.float32
-    assert peak < 2 * scores.nbytes  # less than one such matrix in float64
 
 
 # --- the estimator --------------------------------------------------------------------------
@@ -226,6 +79,25 @@ def test_over_any_two_classifiers(data, classifier, retriever, alpha):
     assert scores.shape == (20, 5)
     assert scores.dtype == np.float32
     assert_allclose(scores, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("top_r", [None, 2])
+@pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
+def test_mean_and_top_r(data, mean, top_r):
+    X, Y = data
+    retriever = OneVsRestClassifier(LogisticRegression())
+    reranker = MetaLabelReranker(
+        retriever, retriever=retriever, label_to_meta=MAP, mean=mean, top_r=top_r, alpha=1.5
+    ).fit(X, Y)
+    expected = slow_rerank(
+        reranker.retriever_.predict_proba(X),
+        reranker.meta_scores(X),
+        [np.flatnonzero(row) for row in MAP],
+        1.5,
+        mean,
+        top_r,
+    )
+    assert_allclose(reranker.predict_proba(X), expected, rtol=1e-5)
 
 
 def test_own_network_on_arrays_as_default_classifier(data):
@@ -293,6 +165,14 @@ def test_without_a_map_the_identity_and_one_warning(data):
         ({"label_to_meta": MAP, "alpha": np.inf}, ValueError, "alpha"),
         ({"label_to_meta": MAP, "alpha": "1"}, TypeError, "alpha"),
         ({"labels": LabelSpace(["a", "b"])}, ValueError, "expected 2 columns, got 5"),
+        ({"combine": "sum"}, ValueError, "`combine`"),
+        ({"combine": None}, ValueError, "`combine`"),
+        ({"mean": "harmonic"}, ValueError, "`mean`"),
+        ({"top_r": 0}, ValueError, "`top_r`"),
+        ({"top_r": 1.5}, TypeError, "`top_r`"),
+        ({"validation_fraction": 0}, ValueError, "`validation_fraction`"),
+        ({"validation_fraction": 0.6}, ValueError, "`validation_fraction`"),
+        ({"validation_fraction": "0.1"}, TypeError, "`validation_fraction`"),
     ],
 )
 def test_invalid_parameters_stop_before_training(data, params, error, message):
@@ -462,3 +342,454 @@ def test_detached_from_its_encoder_and_attached_again(labelled_texts, questions,
     assert reranker.encoder is None
     assert reranker.classifier_.encoder_ is None
     assert_array_equal(reranker.attach_encoder(frozen).meta_scores(X), before)
+
+
+# --- one tower for both -----------------------------------------------------------------------
+
+LABELS = LabelSpace([f"label {i}" for i in range(5)], meta_labels=MAP)
+LINEAR = OneVsRestClassifier(LogisticRegression())
+
+
+def probabilities(classifier, X):
+    return classifier.predict_proba(X).astype(np.float32)
+
+
+def make_head(**params):
+    return ClassCenterHead(labels=LABELS, n_epochs=3, random_state=0, **params)
+
+
+@pytest.fixture
+def embeds(monkeypatch):
+    """Numbers of rows that heads were asked for the vectors of."""
+    seen, embed = [], ClassCenterHead.embed
+    monkeypatch.setattr(
+        ClassCenterHead, "embed", lambda self, X: seen.append(len(X)) or embed(self, X)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("params", [{"labels": LABELS}, {"label_to_meta": MAP}])
+def test_retriever_that_scores_meta_labels_serves_for_both(data, params):
+    X, Y = data
+    reranker = MetaLabelReranker(retriever=make_head(), **params).fit(X, Y)
+    head = reranker.retriever_
+    assert reranker.classifier_ is None
+    assert reranker.tower_ is head
+    meta_scores = sigmoid(head.score_meta(head.embed(X)))
+    assert_array_equal(reranker.meta_scores(X), meta_scores)
+    meta_of = [np.flatnonzero(row) for row in MAP]
+    expected = slow_rerank(head.predict_proba(X), meta_scores, meta_of)
+    assert_allclose(reranker.predict_proba(X), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("retriever", "params"),
+    [
+        (make_head(), {"classifier": LINEAR}),
+        (make_head(), {"label_to_meta": np.eye(5)}),
+        (make_head(), {"label_to_meta": MAP[:, ::-1]}),
+        (make_head(meta_weight=0), {}),
+        (ClassCenterHead(n_epochs=1, random_state=0), {}),
+        (LINEAR, {}),
+    ],
+)
+def test_classifier_of_meta_labels_where_the_retriever_has_not_those(data, retriever, params):
+    X, Y = data
+    reranker = MetaLabelReranker(retriever=retriever, labels=LABELS, random_state=0, **params)
+    reranker.fit(X, Y)
+    assert reranker.needs_classifier(reranker.retriever_)
+    assert_array_equal(reranker.meta_scores(X), probabilities(reranker.classifier_, X))
+
+
+def test_needs_a_classifier(data):
+    head = make_head().fit(*data)
+    for params, needed in [
+        ({"labels": LABELS}, False),
+        ({"label_to_meta": MAP.tolist()}, False),
+        ({"label_to_meta": sp.csc_matrix(MAP)}, False),
+        ({"label_to_meta": MAP[:, :3]}, True),
+        ({"label_to_meta": np.eye(5)}, True),
+        ({"labels": LABELS, "label_to_meta": np.eye(5)}, True),
+        ({"labels": LABELS, "classifier": LINEAR}, True),
+        ({"classifier": LINEAR}, False),  # there is nothing to classify
+        ({"labels": LabelSpace(list("abcde"))}, False),
+        ({}, False),
+    ]:
+        assert MetaLabelReranker(**params).needs_classifier(head) == needed, params
+    for tower in (None, LINEAR, ClassCenterHead(n_epochs=1).fit(*data)):
+        assert MetaLabelReranker(labels=LABELS).needs_classifier(tower)
+
+
+def test_fit_shared_trains_nothing(data, monkeypatch, embeds):
+    X, Y = data
+    head = make_head().fit(X, Y)
+    monkeypatch.setattr(ClassCenterHead, "fit", None)
+    reranker = MetaLabelReranker(labels=LABELS).fit_shared(head, X, sp.csr_matrix(Y))
+    assert embeds == []  # without neighbors, training texts are not looked at
+    assert reranker.tower_ is head
+    assert reranker.neighbors_ is None
+    label_scores = np.random.default_rng(0).random(Y.shape).astype(np.float32)
+    meta_of = [np.flatnonzero(row) for row in MAP]
+    expected = slow_rerank(label_scores, head.meta_scores(X), meta_of)
+    assert_allclose(reranker.rerank(label_scores, X), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("combine", ["product", "learned"])
+def test_vectors_at_hand_spare_the_tower(data, embeds, combine):
+    X, Y = data
+    head = make_head().fit(X, Y)
+    reranker = MetaLabelReranker(labels=LABELS, combine=combine)
+    reranker.fit_shared(head, X, sp.csr_matrix(Y))
+    if combine == "learned":
+        reranker.combination_ = Combination({"retrieval": 1.0, "meta_labels": 0.5, "neighbors": 2})
+    label_scores, vectors = head.predict_proba(X), head.embed(X)
+    embeds.clear()
+    expected = reranker.rerank(label_scores, X)
+    assert embeds == [80]
+    assert_array_equal(reranker.rerank(label_scores, X, vectors), expected)
+    assert_array_equal(
+        reranker.fuse(label_scores, reranker.meta_scores(X, vectors), vectors), expected
+    )
+    assert embeds == [80]
+
+
+def test_retriever_of_features_without_vectors(data):
+    """A foreign head was asked for them where there was no map of meta-labels."""
+    X, Y = data
+    retriever = clone(LINEAR).fit(X, Y)
+    shared = MetaLabelReranker(combine="learned").fit_shared(retriever, X, sp.csr_matrix(Y))
+    for reranker in (shared, learned(label_to_meta=None).fit(X, Y)):
+        assert reranker.tower_ is None
+        assert reranker.neighbors_ is None
+    assert list(reranker.combination_.weights) == ["retrieval"]
+    order = np.argsort(-probabilities(reranker.retriever_, X), axis=1)
+    assert_array_equal(np.argsort(-reranker.predict_proba(X), axis=1), order)
+
+
+@pytest.mark.parametrize(
+    ("params", "weights", "meta_scores", "vectors"),
+    [
+        ({}, None, True, True),
+        ({"alpha": 0}, None, False, False),
+        ({"alpha": 0}, {"retrieval": 1, "meta_labels": 1, "neighbors": 0}, True, True),
+        ({}, {"retrieval": 1, "meta_labels": 1, "neighbors": 0}, True, True),
+        ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 1}, False, True),
+        ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 0}, False, False),
+        ({}, {"retrieval": 1}, False, False),
+        ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1}, True, False),
+        ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1, "neighbors": 1}, True, True),
+        ({"classifier": LINEAR}, None, True, False),
+    ],
+)
+def test_what_reranking_reads(data, embeds, params, weights, meta_scores, vectors):
+    X, Y = data
+    reranker = MetaLabelReranker(retriever=make_head(), labels=LABELS, **params).fit(X, Y)
+    if weights is not None:
+        reranker.combine = "learned"
+        reranker.attach_tower(reranker.tower_, X, sp.csr_matrix(Y))
+        reranker.combination_ = Combination(weights)
+    assert reranker.reads_meta_scores == meta_scores
+    assert reranker.reads_vectors == vectors
+    embeds.clear()
+    assert np.isfinite(reranker.rerank(np.full(Y.shape, 0.5), X)).all()
+    assert len(embeds) == vectors
+
+
+# --- a learned combination --------------------------------------------------------------------
+
+
+class Memoriser(ClassifierMixin, BaseEstimator):
+    """Knows its training rows by heart, and says anything of others."""
+
+    def fit(self, X, y):
+        self.known_ = {row.tobytes(): labels for row, labels in zip(X, y, strict=True)}
+        self.classes_ = np.arange(y.shape[1])
+        return self
+
+    def predict_proba(self, X):
+        scores = np.random.default_rng(0).random((len(X), len(self.classes_)))
+        for i, row in enumerate(X):
+            if row.tobytes() in self.known_:
+                scores[i] = 0.05 + 0.9 * self.known_[row.tobytes()]
+        return scores
+
+
+class Recorder(OneVsRestClassifier):
+    """Keeps the rows that it was fitted on."""
+
+    rows = []
+
+    def fit(self, X, y):
+        self.rows.append(np.asarray(X))
+        return super().fit(X, y)
+
+
+def make_rows(n_rows=300, seed=0):
+    """Rows that tell of meta-labels; noise is a column that makes each row its own."""
+    rng = np.random.default_rng(seed)
+    Y = (rng.random((n_rows, 5)) < 0.3).astype(int)
+    meta = Y @ MAP > 0
+    X = np.hstack([2 * meta + rng.normal(scale=0.5, size=meta.shape), rng.normal(size=(n_rows, 1))])
+    return X.astype(np.float32), Y
+
+
+def learned(retriever=LINEAR, classifier=LINEAR, **params):
+    params = {"label_to_meta": MAP, "validation_fraction": 0.3, "random_state": 0} | params
+    return MetaLabelReranker(classifier, retriever=retriever, combine="learned", **params)
+
+
+def evidence_by_hand(label_scores, meta_scores, meta_of, mean="arithmetic"):
+    """Log-odds of labels; log mean of meta-labels, or the label's own score without any."""
+    scores = np.clip(label_scores, 1e-6, 1 - 1e-6)
+    means = slow_rerank(np.ones(scores.shape), meta_scores, meta_of, mean=mean)
+    for j, metas in enumerate(meta_of):
+        if not len(metas):
+            means[:, j] = scores[:, j]
+    return {
+        "retrieval": np.log(scores / (1 - scores)),
+        "meta_labels": np.log(np.maximum(means, 1e-6)),
+    }
+
+
+@pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
+def test_combination_is_learned_on_held_out_rows_of_parts_fitted_on_the_rest(monkeypatch, mean):
+    X, Y = make_rows()
+    monkeypatch.setattr(Recorder, "rows", [])
+    reranker = learned(Recorder(LogisticRegression()), Recorder(LogisticRegression()), mean=mean)
+    reranker.fit(X, Y)
+    train, held_out = train_holdout_split(Y, 0.3, random_state=0)
+    assert [len(rows) for rows in Recorder.rows] == [len(train)] * 2 + [300] * 2
+    assert_array_equal(Recorder.rows[0], X[train])
+    assert_array_equal(Recorder.rows[1], X[train])
+
+    retriever = clone(LINEAR).fit(X[train], Y[train])
+    classifier = clone(LINEAR).fit(X[train], Y[train] @ MAP > 0)
+    meta_of = [np.flatnonzero(row) for row in MAP]
+    evidence = evidence_by_hand(
+        retriever.predict_proba(X[held_out]), classifier.predict_proba(X[held_out]), meta_of, mean
+    )
+    expected = fit_combination(sp.csr_matrix(Y[held_out]), evidence)
+    assert reranker.combination_.weights == pytest.approx(expected.weights, rel=1e-3)
+    assert reranker.combination_.intercept == pytest.approx(expected.intercept, rel=1e-3)
+    threshold = best_global_threshold(Y[held_out], expected.apply(evidence))
+    assert reranker.threshold_ == pytest.approx(threshold, rel=1e-2)
+
+    label_scores = probabilities(reranker.retriever_, X)
+    final = evidence_by_hand(label_scores, reranker.meta_scores(X), meta_of, mean)
+        _probabilities(reranker.retriever_, X), reranker.meta_scores(X), meta_of, mean
+    )
+    assert_allclose(reranker.predict_proba(X), reranker.combination_.apply(final), rtol=1e-4)
+
+
+def test_retriever_that_memorises_its_training_rows_does_not_win():
+    """On rows that it knows it is perfect, and all the weight would be its own."""
+    X, Y = make_rows()
+    reranker = learned(Memoriser()).fit(X, Y)
+    weights = reranker.combination_.weights
+    meta_of = [np.flatnonzero(row) for row in MAP]
+    known = evidence_by_hand(reranker.retriever_.predict_proba(X), reranker.meta_scores(X), meta_of)
+    fooled = fit_combination(sp.csr_matrix(Y), known)
+    assert fooled.weights["retrieval"] > 10 * fooled.weights["meta_labels"]
+    assert weights["retrieval"] < 0.6 * weights["meta_labels"]
+
+    X_new, Y_new = make_rows(seed=1)
+    new = evidence_by_hand(
+        reranker.retriever_.predict_proba(X_new), reranker.meta_scores(X_new), meta_of
+    )
+    quality = ndcg_at_k(Y_new, reranker.predict_proba(X_new), 5)
+    assert quality > ndcg_at_k(Y_new, fooled.apply(new), 5) + 0.05
+
+
+def test_neighbors_do_not_count_the_row_itself():
+    """The nearest training text of a training text is itself: likeness 1 for its labels alone."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 8)).astype(np.float32)
+    Y = (rng.random((200, 4)) < 0.4).astype(int)  # nothing to be learned
+    reranker = MetaLabelReranker(
+        retriever=ClassCenterHead(n_epochs=1, random_state=0), combine="learned",
+        validation_fraction=0.4, random_state=0,
+    ).fit(X, Y)  # fmt: skip
+    neighbors = reranker.neighbors_.similarities(reranker.tower_.embed(X))
+    assert_allclose(neighbors[Y > 0], 1, rtol=1e-5)
+    fooled = fit_combination(
+        sp.csr_matrix(Y), {"retrieval": np.zeros(Y.shape), "neighbors": neighbors}
+    )
+    assert fooled.weights["neighbors"] > 10
+    assert reranker.combination_.weights["neighbors"] < 1
+
+
+def test_without_a_map_neighbors_are_evidence():
+    rng = np.random.default_rng(0)
+    corners = rng.normal(size=(6, 5))
+    which = rng.integers(6, size=240)
+    X = (corners[which] + 0.2 * rng.normal(size=(240, 5))).astype(np.float32)
+    Y = np.eye(6, dtype=int)[which]
+    head = ClassCenterHead(n_epochs=1, lr=1e-4, random_state=0)
+    reranker = MetaLabelReranker(
+        retriever=head, combine="learned", validation_fraction=0.3, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reranker.fit(X, Y)
+    assert list(reranker.combination_.weights) == ["retrieval", "neighbors"]
+    assert reranker.combination_.weights["neighbors"] > 0
+    assert reranker.classifier_ is None
+    assert reranker.meta_scores(X) is None
+    own = reranker.retriever_
+    evidence = {
+        "retrieval": own.decision_function(X),
+        "neighbors": LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).similarities(own.embed(X)),
+    }
+    expected = reranker.combination_.apply(evidence)
+    assert_allclose(reranker.predict_proba(X), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_all_evidence_of_a_shared_tower():
+    X, Y = make_rows()
+    reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
+    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert reranker.classifier_ is None
+    head = reranker.retriever_
+    vectors = head.embed(X)
+    meta_of = [np.flatnonzero(row) for row in MAP]
+    evidence = evidence_by_hand(head.predict_proba(X), sigmoid(head.score_meta(vectors)), meta_of)
+    evidence["neighbors"] = LabelNeighbors(vectors, sp.csr_matrix(Y)).similarities(vectors)
+    expected = reranker.combination_.apply(evidence)
+    assert_allclose(reranker.predict_proba(X), expected, rtol=1e-4)
+    assert_array_equal(reranker.predict(X), reranker.predict_proba(X) > reranker.threshold_)
+
+
+def test_label_without_meta_labels_stands_for_itself_in_a_combination_and_keeps_its_product(data):
+    X, Y = data
+    assert MAP[2].sum() == 0
+    reranker = learned().fit(X, Y)
+    label_scores = np.array([[0.2, 0.9, 0.3, 0.4, 0.5]])
+    meta_scores = np.array([[0.1, 0.7, 0.6, 0.8]])
+    reranker.combination_ = Combination({"retrieval": 0.0, "meta_labels": 1.0})
+    means = np.array([[0.4, 0.65, 0.3, 0.8, 0.45]])
+    assert_allclose(reranker.fuse(label_scores, meta_scores), sigmoid(np.log(means)), rtol=1e-6)
+    reranker.combination_ = None
+    means[0, 2] = 1
+    assert_allclose(reranker.fuse(label_scores, meta_scores), label_scores * means, rtol=1e-6)
+
+
+def test_scores_at_the_ends_are_finite_evidence(data):
+    reranker = learned().fit(*data)
+    label_scores = np.float32([[0, 1, 0, 1, 0.5]])
+    for meta_scores in (np.zeros((1, 4)), np.ones((1, 4))):
+        scores = reranker.fuse(label_scores, meta_scores.astype(np.float32))
+        assert np.isfinite(scores).all()
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("retriever", [None, "frozen"])
+def test_rows_that_the_retriever_has_read_are_refused(data, retriever):
+    class Untouched(KNeighborsClassifier):
+        def fit(self, X, y):
+            raise AssertionError("trained before the parameters were checked")
+
+    X, Y = data
+    if retriever == "frozen":
+        retriever = FrozenEstimator(clone(LINEAR).fit(X, Y))
+    else:
+        X = np.hstack([np.full(Y.shape, 0.5), X])
+    with pytest.raises(ValueError, match="needs label scores of rows that the retriever was not"):
+        learned(retriever, Untouched()).fit(X, Y)
+
+
+def test_too_few_rows_to_learn_on():
+    X, Y = make_rows(6)
+    Y = np.eye(6, dtype=int)[:, :5]
+    reranker = learned(KNeighborsClassifier(1), KNeighborsClassifier(1), validation_fraction=0.1)
+    with pytest.warns(UserWarning, match="No labelled row could be held out of 6"):
+        reranker.fit(X, Y)
+    assert reranker.combination_ is None
+    product = clone(reranker).set_params(combine="product").fit(X, Y)
+    assert_array_equal(reranker.predict_proba(X), product.predict_proba(X))
+    assert reranker.threshold_ == product.threshold_
+
+
+def test_order_of_rows_does_not_matter(monkeypatch):
+    X, Y = make_rows()
+    rows = np.random.default_rng(0).permutation(len(X))
+    train, held_out = train_holdout_split(Y, 0.3, random_state=0)
+    place = np.argsort(rows)
+    expected = learned().fit(X, Y)
+    monkeypatch.setattr(
+        module, "train_holdout_split", lambda *args, **kwargs: (place[train], place[held_out])
+    )
+    found = learned().fit(X[rows], Y[rows])
+    assert found.combination_.weights == pytest.approx(expected.combination_.weights, rel=1e-3)
+    assert_allclose(found.predict_proba(X), expected.predict_proba(X), rtol=1e-2)
+
+
+def test_seed_chooses_the_held_out_rows():
+    X, Y = make_rows()
+    first = learned().fit(X, Y)
+    assert learned().fit(X, Y).combination_ == first.combination_
+    assert learned(random_state=1).fit(X, Y).combination_ != first.combination_
+    assert learned(validation_fraction=0.4).fit(X, Y).combination_ != first.combination_
+
+
+def test_fitted_twice_forgets_what_it_learned():
+    X, Y = make_rows()
+    reranker = learned().fit(X, Y)
+    reranker.set_params(combine="product").fit(X, Y)
+    assert reranker.combination_ is None
+    expected = clone(reranker).fit(X, Y).predict_proba(X)
+    assert_array_equal(reranker.predict_proba(X), expected)
+
+
+def test_learn_needs_to_be_asked_for(data):
+    X, Y = data
+    reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
+    scores = reranker.retriever_.predict_proba(X)
+    assert reranker.learn(sp.csr_matrix(Y), scores, X) is None
+    reranker.set_params(combine="learned")
+    combination = reranker.learn(sp.csr_matrix(Y), scores, X)
+    assert combination is reranker.combination_
+    assert set(combination.weights) == {"retrieval", "meta_labels"}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_clone_and_pickle(shared):
+    X, Y = make_rows(100)
+    classifier = None if shared else LINEAR
+    reranker = learned(make_head(), classifier, labels=LABELS, label_to_meta=None).fit(X, Y)
+    assert clone(reranker).get_params()["combine"] == "learned"
+    assert not hasattr(clone(reranker), "combination_")
+    back = pickle.loads(pickle.dumps(reranker))
+    assert back.combination_ == reranker.combination_
+    assert back.tower_ is back.retriever_
+    assert_array_equal(back.predict_proba(X), reranker.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray])
+def test_texts_and_an_encoder(labelled_texts, questions, tiny_encoder, kind):
+    texts, Y = labelled_texts
+    frozen = FrozenEstimator(tiny_encoder)
+    reranker = MetaLabelReranker(
+        retriever=ClassCenterHead(frozen, labels=questions.labels, n_epochs=1, random_state=0),
+        encoder=frozen,
+        labels=questions.labels,
+        combine="learned",
+        validation_fraction=0.3,
+        random_state=0,
+    ).fit(kind(texts), Y)
+    assert reranker.classifier_ is None
+    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert reranker.predict_proba(texts).shape == Y.shape
+
+
+def test_search_over_the_ways_to_combine():
+    X, Y = make_rows(120)
+    search = GridSearchCV(
+        learned(),
+        {"combine": ["product", "learned"], "alpha": [0, 1], "mean": ["arithmetic", "geometric"]},
+        cv=MultilabelStratifiedKFold(2),
+        scoring=ndcg_at_5_scorer,
+        error_score="raise",
+    ).fit(X, Y)
+    values = search.cv_results_["mean_test_score"]
+    assert len(values) == 8
+    assert len(set(values)) >= 3  # alpha does not matter to what is learned

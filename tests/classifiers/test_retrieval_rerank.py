@@ -32,6 +32,7 @@ from skrr2qc import (
 )
 from skrr2qc._thresholds import choose_decision
 from skrr2qc.classifiers._blend import unseen_log_odds
+from skrr2qc.meta_labels import NameDecomposer
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 
@@ -216,7 +217,9 @@ def test_label_names_as_targets(questions, fitted_on_indicators, form):
     assert classifier.labels_ is questions.labels
     without = make_classifier(lexical=None).fit(X, names)
     assert without.labels is None
-    assert without.labels_ == LabelSpace.from_targets(names)
+    found = LabelSpace.from_targets(names)
+    assert without.labels_ == NameDecomposer().decompose(found)
+    assert clone(without).set_params(meta_labels=None).fit(X, names).labels_ == found
     assert without.labels_.names == tuple(sorted(questions.labels.names))
     assert without.predict_topk(X[:2], k=3)[0].shape == (2, 3)
 

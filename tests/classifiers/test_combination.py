@@ -1,0 +1,304 @@
+"""The learned combination: its objective by a slow loop, its weights by another optimizer."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import approx_fprime, minimize
+from scipy.special import expit
+
+import skrr2qc.classifiers._combination as module
+from skrr2qc._platt import fit_sigmoid
+from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.metrics import ndcg_at_k
+
+RIDGE, N_CANDIDATES = 10.0, 30
+KINDS = {"retrieval": (1.0, 2.0), "meta_labels": (1.0, 1.0), "neighbors": (0.3, 0.2)}
+
+
+def make_evidence(n_rows=150, n_labels=6, seed=0, kinds=KINDS):
+    """Targets, and evidence that is the truth times a signal plus noise, for each kind."""
+    rng = np.random.default_rng(seed)
+    Y = rng.random((n_rows, n_labels)) < 0.25
+    evidence = {
+        name: (signal * Y + rng.normal(scale=noise, size=Y.shape)).astype(np.float32)
+        for name, (signal, noise) in kinds.items()
+    }
+    return sp.csr_matrix(Y.astype(np.float32)), evidence
+
+
+def best_labels(scores, k=N_CANDIDATES):
+    return [np.argsort(-row, kind="stable")[:k] for row in scores]
+
+
+def slow_objective(weights, Y, evidence):
+    """One row and one candidate at a time; weights are of standardised evidence."""
+    names, Y = list(evidence), Y.toarray()
+    rows = [(i, c) for i, c in enumerate(best_labels(evidence["retrieval"])) if Y[i, c].any()]
+    spread = {n: np.std([evidence[n][i, c].astype(float) for i, c in rows]) for n in names}
+    loss = 0.0
+    for i, columns in rows:
+        sums = [
+            sum(w * evidence[n][i, j] / spread[n] for w, n in zip(weights, names, strict=True))
+            for j in columns
+        ]
+        log_total = np.log(sum(np.exp(s) for s in sums))
+        right = [s for s, j in zip(sums, columns, strict=True) if Y[i, j]]
+        loss += sum(log_total - s for s in right) / len(right)
+    prior = [spread[n] if n == "retrieval" else 0.0 for n in names]
+    return loss + RIDGE * sum((w - p) ** 2 for w, p in zip(weights, prior, strict=True))
+
+
+@pytest.fixture
+def objectives(monkeypatch):
+    """What was minimised: functions of weights that give value and gradient."""
+    seen = []
+
+    def watched(fun, start, **kwargs):
+        seen.append((fun, start))
+        return minimize(fun, start, **kwargs)
+
+    monkeypatch.setattr(module, "minimize", watched)
+    return seen
+
+
+def shares(combination):
+    """Weights against that of retrieval: what the ranking depends on."""
+    first = combination.weights["retrieval"]
+    return {name: weight / first for name, weight in combination.weights.items()}
+
+
+# --- applying ---------------------------------------------------------------------------------
+
+
+def test_apply_by_hand():
+    evidence = {"a": np.array([[1.0, -2.0]]), "b": np.array([[0.5, 4.0]])}
+    scores = Combination({"a": 2.0, "b": 0.5}, intercept=-1.0).apply(evidence)
+    assert_allclose(scores, expit([[2 + 0.25 - 1, -4 + 2 - 1]]), rtol=1e-6)
+    assert scores.dtype == np.float32
+
+
+def test_evidence_without_weight_need_not_be_there():
+    combination = Combination({"a": 1.0, "b": 0.0})
+    scores = combination.apply({"a": np.array([[0.0, 3.0]])})
+    assert_allclose(scores, expit([[0.0, 3.0]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1e4, 1e30, np.inf])
+def test_scores_stay_between_zero_and_one(extreme):
+    with np.errstate(over="ignore"):
+        scores = Combination({"a": 7.0}, 1.0).apply({"a": np.float32([[extreme, -extreme]])})
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+# --- what is minimised ------------------------------------------------------------------------
+
+
+def test_softmax_by_hand(objectives):
+    """Two rows of two candidates; spreads are 1, so that weights are what they seem."""
+    Y = sp.csr_matrix([[1.0, 0.0], [1.0, 1.0]])
+    evidence = {"retrieval": np.array([[1.0, -1.0], [1.0, -1.0]])}
+    fit_combination(Y, evidence)
+    value, gradient = objectives[0][0](np.array([0.5]))
+    log_total = np.log(np.exp(0.5) + np.exp(-0.5))
+    assert value == pytest.approx((log_total - 0.5) + (log_total - 0.0) + 10 * 0.5**2)
+    mean = np.tanh(0.5)  # of the evidence under the softmax
+    assert gradient == pytest.approx([(mean - 1) + (mean - 0) + 20 * (0.5 - 1)])
+
+
+def test_objective_equals_slow_loop(objectives):
+    Y, evidence = make_evidence(20, 40)  # more labels than candidates
+    fit_combination(Y, evidence)
+    for weights in np.random.default_rng(0).random((3, 3)):
+        value, _ = objectives[0][0](weights)
+        assert value == pytest.approx(slow_objective(weights, Y, evidence), rel=1e-9)
+
+
+def test_gradient_by_finite_differences(objectives):
+    fit_combination(*make_evidence(30))
+    fun, start = objectives[0]
+    for weights in [start, np.zeros(3), np.array([0.3, 2.0, 0.7])]:
+        expected = approx_fprime(weights, lambda w: fun(w)[0], 1e-6)
+        assert_allclose(fun(weights)[1], expected, rtol=1e-4, atol=1e-3)
+        assert np.abs(expected).max() > 1
+
+
+def test_weights_are_those_of_another_optimizer():
+    Y, evidence = make_evidence(40)
+    best = minimize(
+        slow_objective, [1.0, 0.1, 0.1], args=(Y, evidence), bounds=[(0, None)] * 3, method="SLSQP"
+    )
+    rows = np.flatnonzero(Y.getnnz(axis=1))
+    spreads = np.array([z[rows].astype(float).std() for z in evidence.values()])
+    found = np.array(list(fit_combination(Y, evidence).weights.values()))
+    expected = best.x / spreads
+    assert_allclose(found / found.sum(), expected / expected.sum(), atol=2e-3)
+
+
+def test_sums_are_calibrated():
+    Y, evidence = make_evidence(1500)
+    combination = fit_combination(Y, evidence)
+    scores = combination.apply(evidence)
+    assert scores.mean() == pytest.approx(Y.mean(), abs=0.005)
+    sure = scores > 0.5
+    assert sure.any()
+    assert scores[sure].mean() == pytest.approx(Y.toarray()[sure].mean(), abs=0.05)
+    log_odds = np.log(scores / (1 - scores))
+    assert_allclose(fit_sigmoid(Y, log_odds), (1, 0), atol=0.02)
+
+
+def test_weights_are_plain_numbers():
+    combination = fit_combination(*make_evidence())
+    assert list(combination.weights) == list(KINDS)
+    assert all(type(w) is float for w in combination.weights.values())
+    assert type(combination.intercept) is float
+
+
+# --- what it learns ---------------------------------------------------------------------------
+
+
+def test_evidence_that_helps_is_used():
+    Y, evidence = make_evidence(400)
+    combination = fit_combination(Y[:200], {n: z[:200] for n, z in evidence.items()})
+    assert min(combination.weights.values()) > 0
+    scores = combination.apply({n: z[200:] for n, z in evidence.items()})
+    alone = max(ndcg_at_k(Y[200:], z[200:], 5) for z in evidence.values())
+    assert ndcg_at_k(Y[200:], scores, 5) > alone + 0.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_gets_almost_no_weight(seed):
+    kinds = {"retrieval": (2.0, 1.0), "noise": (0.0, 1.0)}
+    Y, evidence = make_evidence(300, seed=seed, kinds=kinds)
+    assert shares(fit_combination(Y, evidence))["noise"] < 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_rows_move_little(seed):
+    """Ten rows tell next to nothing: noise that fits them by chance is held back by the ridge."""
+    kinds = {"retrieval": (2.0, 1.0), "noise": (0.0, 1.0)}
+    Y, evidence = make_evidence(10, seed=seed, kinds=kinds)
+    assert shares(fit_combination(Y, evidence))["noise"] < 0.25
+
+
+@pytest.mark.parametrize("signal", [-3.0, -0.5])
+def test_weights_are_never_negative(signal):
+    kinds = {"retrieval": (1.0, 1.0), "against": (signal, 1.0)}
+    weights = fit_combination(*make_evidence(kinds=kinds)).weights
+    assert weights["against"] == 0.0
+    assert weights["retrieval"] > 0
+
+
+def test_retrieval_may_lose_to_better_evidence():
+    kinds = {"retrieval": (-1.0, 1.0), "meta_labels": (2.0, 1.0)}
+    weights = fit_combination(*make_evidence(400, kinds=kinds)).weights
+    assert weights["retrieval"] == 0.0
+    assert weights["meta_labels"] > 0
+
+
+def test_where_all_evidence_misleads_the_order_of_retrieval_stays():
+    """All weights were 0: every label then had the same score, a number instead of a matrix."""
+    kinds = {"retrieval": (-3.0, 0.5), "other": (-3.0, 0.5)}
+    Y, evidence = make_evidence(400, kinds=kinds)
+    combination = fit_combination(Y, evidence)
+    assert combination.weights["retrieval"] > 0
+    assert combination.weights["other"] == 0.0
+    scores = combination.apply(evidence)
+    assert scores.shape == Y.shape
+    assert_array_equal(scores.argmax(axis=1), evidence["retrieval"].argmax(axis=1))
+
+
+def without_labels(Y, evidence):
+    return sp.csr_matrix(Y.shape, dtype=np.float32), evidence
+
+
+def all_labels(Y, evidence):
+    return sp.csr_matrix(np.ones(Y.shape, dtype=np.float32)), evidence
+
+
+def one_label(Y, evidence):
+    return Y[:, :1], {name: values[:, :1] for name, values in evidence.items()}
+
+
+@pytest.mark.parametrize("change", [without_labels, one_label])
+def test_rows_that_tell_nothing_leave_the_order_of_retrieval(change):
+    Y, evidence = change(*make_evidence())
+    combination = fit_combination(Y, evidence)
+    assert combination.weights["retrieval"] > 0
+    assert [w for n, w in combination.weights.items() if n != "retrieval"] == pytest.approx([0, 0])
+    order = np.argsort(-combination.apply(evidence), axis=1, kind="stable")
+    assert_array_equal(order, np.argsort(-evidence["retrieval"], axis=1, kind="stable"))
+
+
+def test_labels_outside_of_the_candidates_teach_nothing():
+    Y, evidence = make_evidence(60, 40)
+    is_candidate = np.zeros(Y.shape, dtype=bool)
+    for i, columns in enumerate(best_labels(evidence["retrieval"])):
+        is_candidate[i, columns] = True
+    assert not is_candidate.all()
+    other = {n: np.where(is_candidate, z, z - (n != "retrieval")) for n, z in evidence.items()}
+    changed = sp.csr_matrix(Y.toarray() * is_candidate)
+    expected = shares(fit_combination(changed, evidence))
+    assert shares(fit_combination(changed, other)) == pytest.approx(expected, rel=1e-4)
+    assert shares(fit_combination(Y, evidence)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_order_of_rows_does_not_matter():
+    Y, evidence = make_evidence()
+    shuffled = np.random.default_rng(1).permutation(Y.shape[0])
+    expected = fit_combination(Y, evidence)
+    found = fit_combination(Y[shuffled], {n: z[shuffled] for n, z in evidence.items()})
+    assert found.weights == pytest.approx(expected.weights, rel=1e-3)
+    assert found.intercept == pytest.approx(expected.intercept, rel=1e-3)
+
+
+def test_order_of_labels_does_not_matter():
+    Y, evidence = make_evidence()
+    shuffled = np.random.default_rng(1).permutation(Y.shape[1])
+    expected = fit_combination(Y, evidence)
+    found = fit_combination(Y[:, shuffled], {n: z[:, shuffled] for n, z in evidence.items()})
+    assert found.weights == pytest.approx(expected.weights, rel=1e-3)
+
+
+def test_scale_of_further_evidence_does_not_matter():
+    Y, evidence = make_evidence()
+    expected = fit_combination(Y, evidence).weights
+    scaled = fit_combination(Y, evidence | {"neighbors": 8 * evidence["neighbors"]}).weights
+    assert scaled["neighbors"] == pytest.approx(expected["neighbors"] / 8, rel=1e-3)
+    assert scaled["meta_labels"] == pytest.approx(expected["meta_labels"], rel=1e-3)
+
+
+def test_constant_evidence_gets_no_weight():
+    Y, evidence = make_evidence()
+    expected = shares(fit_combination(Y, evidence))
+    silent = np.full(Y.shape, 0.25, dtype=np.float32)
+    combination = fit_combination(Y, evidence | {"silent": silent})
+    assert combination.weights["silent"] == pytest.approx(0, abs=1e-9)
+    found = shares(combination)
+    del found["silent"]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_only_so_many_rows_are_looked_at(monkeypatch):
+    Y, evidence = make_evidence(60)
+    monkeypatch.setattr(module, "_MAX_ENTRIES", 30 * Y.shape[1])
+    few = fit_combination(Y, evidence)
+    assert few == fit_combination(Y[:30], {n: z[:30] for n, z in evidence.items()})
+    monkeypatch.undo()
+    assert few != fit_combination(Y, evidence)
+
+
+def test_every_label_of_a_row_right():
+    """No candidate is wrong: nothing is to be told apart, and scores say that all are there."""
+    Y, evidence = all_labels(*make_evidence())
+    combination = fit_combination(Y, evidence)
+    assert min(combination.weights.values()) >= 0
+    assert combination.apply(evidence).mean() > 0.9
+
+
+def test_inputs_are_left_alone():
+    Y, evidence = make_evidence()
+    before = {name: values.copy() for name, values in evidence.items()}
+    fit_combination(Y, evidence)
+    for name, values in evidence.items():
+        assert_array_equal(values, before[name])

@@ -1,0 +1,97 @@
+"""Nearest training texts of labels, against a loop over labels and texts."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.preprocessing import normalize
+
+import skrr2qc.classifiers._neighbors as module
+from skrr2qc.classifiers._neighbors import LabelNeighbors
+
+
+def make_texts(n_rows=30, n_labels=7, n_dims=4, seed=0):
+    """Unit vectors and label sets; some texts have no label, and the last label has no text."""
+    rng = np.random.default_rng(seed)
+    vectors = normalize(rng.normal(size=(n_rows, n_dims))).astype(np.float32)
+    Y = rng.random((n_rows, n_labels)) < 0.2
+    Y[:, -1] = Y[0] = False
+    return vectors, sp.csr_matrix(Y.astype(np.float32))
+
+
+def slow_similarities(queries, vectors, Y):
+    nearest = np.zeros((len(queries), Y.shape[1]))
+    for i, query in enumerate(queries):
+        for j in range(Y.shape[1]):
+            for vector, row in zip(vectors, Y.toarray(), strict=True):
+                if row[j]:
+                    nearest[i, j] = max(nearest[i, j], float(query @ vector))
+    return nearest
+
+
+def test_by_hand():
+    vectors = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
+    neighbors = LabelNeighbors(vectors, sp.csr_matrix([[1, 0, 0], [0, 1, 0], [1, 1, 0]]))
+    similarities = neighbors.similarities(np.float32([[1, 0], [0.8, 0.6], [-1, 0]]))
+    expected = [[1, 0.6, 0], [0.8, 0.96, 0], [0, 0, 0]]  # never below 0
+    assert_allclose(similarities, expected, rtol=1e-6)
+    assert similarities.dtype == np.float32
+
+
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+def test_equals_slow_loop(form):
+    vectors, Y = make_texts()
+    queries, _ = make_texts(12, seed=1)
+    assert Y.getnnz(axis=0)[-1] == 0
+    assert Y.getnnz(axis=1)[0] == 0
+    similarities = LabelNeighbors(vectors, form(Y)).similarities(queries)
+    expected = slow_similarities(queries, vectors, Y)
+    assert_allclose(similarities, expected, atol=1e-6)
+    assert ((similarities >= 0) & (similarities <= 1)).all()
+    assert (expected > 0).mean() > 0.5
+
+
+@pytest.mark.parametrize("n_entries", [1, 40, 150])
+def test_blocks_change_nothing(monkeypatch, n_entries):
+    vectors, Y = make_texts()
+    queries, _ = make_texts(13, seed=1)
+    expected = LabelNeighbors(vectors, Y).similarities(queries)
+    monkeypatch.setattr(module, "_MAX_ENTRIES", n_entries)
+    assert_allclose(LabelNeighbors(vectors, Y).similarities(queries), expected, rtol=1e-6)
+
+
+def test_a_training_text_is_its_own_neighbor():
+    vectors, Y = make_texts()
+    similarities = LabelNeighbors(vectors, Y).similarities(vectors)
+    assert_allclose(similarities[Y.toarray() > 0], 1, rtol=1e-6)
+    assert (similarities[Y.toarray() == 0] < 1).all()
+
+
+def test_order_of_training_texts_does_not_matter():
+    vectors, Y = make_texts()
+    queries, _ = make_texts(5, seed=1)
+    shuffled = np.random.default_rng(2).permutation(len(vectors))
+    assert_allclose(
+        LabelNeighbors(vectors[shuffled], Y[shuffled]).similarities(queries),
+        LabelNeighbors(vectors, Y).similarities(queries),
+        rtol=1e-6,
+    )
+
+
+def test_labels_without_any_text():
+    vectors, Y = make_texts()
+    nothing = LabelNeighbors(vectors, sp.csr_matrix(Y.shape))
+    assert_array_equal(nothing.similarities(vectors), np.zeros(Y.shape))
+
+
+def test_no_text_asked_for():
+    vectors, Y = make_texts()
+    assert LabelNeighbors(vectors, Y).similarities(vectors[:0]).shape == (0, Y.shape[1])
+
+
+def test_vectors_of_the_caller_stay_as_they_are():
+    vectors, Y = make_texts()
+    before = vectors.copy()
+    LabelNeighbors(vectors, Y).similarities(vectors)
+    assert_array_equal(vectors, before)
+    assert Y.format == "csr"
