@@ -45,7 +45,7 @@ class RerankTask(Task):
         reranker = MetaLabelReranker(combine="learned")
         if self.towers == "two":
             reranker.set_params(classifier=ClassCenterHead(loss="bce"))
-        own = {"reranker": reranker, "memory": self.memory}
+        own = {"reranker": reranker, "meta_labels": None, "memory": self.memory}
         classifier = _composite(self.seed, self.encoder, labels, **own)
         return set_everywhere(classifier, device=self.device, verbose=self.verbose)
 
@@ -231,7 +231,7 @@ def _runs_of(plan, backbone, shown, options):
                     model, seed, backbone, shown, options.device, int(options.verbose),
                     map_name, options.towers, options.memory,
                 )  # fmt: skip
-                title = f"effect, {name}, {model} map, seed {seed}"
+                title = f"effect, {name}, map {model}, seed {seed}"
                 yield Case(title, key_of(task, mapped), partial(place, run, task, mapped))
 
 

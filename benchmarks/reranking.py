@@ -101,7 +101,7 @@ def _measure_all(cases, options):
             n_failed += not _measure(case, options)
     if options.job in _COMPARED:
         _keep_differences(options)
-    shown = ("differences", "leaks", options.job)
+    shown = ("differences", options.job, *(["leaks"] if options.job == "solutions" else []))
     lines = [line for line in _measurements(options.out) if line["measurement"] in shown]
     of_job = [line for line in lines if line.get("of", options.job) == options.job]
     if of_job:

@@ -47,6 +47,7 @@ def _explain_block(classifier, X, k, nearest):
     best = top_k(stages.final, k)
     vectors = normalize(nearest.embed(X))  # (n, d), CSR where a vectorizer is the encoder
     nearest.prepare(np.unique(best))
+    added = {} if reranker is None else reranker.contributions(stages.retrieval, stages.meta, X)
 
     def reason(i, j, texts):
         parts, base = channels.of(i, j)
@@ -60,6 +61,7 @@ def _explain_block(classifier, X, k, nearest):
             channels=parts,
             base=base,
             meta_scores={} if stages.meta is None else _meta_of(reranker, names, j, stages.meta[i]),
+            reranking={name: float(values[i, j]) for name, values in added.items()},
             nearest=texts,
         )
 

@@ -58,6 +58,9 @@ class LabelReason:
         `retrieval_score`.
     meta_scores : dict of (str or int) to float
         Score of each of the label's meta-labels; empty without reranking.
+    reranking : dict of str to float
+        What "retrieval", "meta_labels", "neighbors" and the constant "base" add up to in a learned
+        combination: the log-odds of `reranked_score`. Empty for a product.
     nearest : list of (str, float)
         Training texts with this label and their cosine similarity, nearest first.
     factor : float or None
@@ -73,6 +76,7 @@ class LabelReason:
     channels: dict = field(default_factory=dict)
     base: float = 0.0
     meta_scores: dict = field(default_factory=dict)
+    reranking: dict = field(default_factory=dict)
     nearest: list = field(default_factory=list)
 
     @property
@@ -156,8 +160,9 @@ class Explanation:
         -------
         frame : pandas.DataFrame
             Columns ``label``, ``rank``, ``score``, ``retrieval_rank``, ``retrieval_score``,
-            ``reranked_score``, ``factor``, ``base``, one ``channel_*`` a channel, ``meta_score``
-            (the mean), ``nearest_text``, ``similarity`` and ``dropped``.
+            ``reranked_score``, ``factor``, ``base``, one ``channel_*`` a channel,
+            ``reranking_*``, ``meta_score`` (the mean), ``nearest_text``, ``similarity`` and
+            ``dropped``.
 
         Raises
         ------
@@ -224,6 +229,11 @@ def _evidence_lines(reason):
         yield f"evidence (log-odds): {', '.join(parts)}, base {reason.base:+.2f}"
     if reason.meta_scores:
         yield _concepts(reason)
+    if reason.reranking:
+        parts = [
+            f"{name.replace('_', '-')} {value:+.2f}" for name, value in reason.reranking.items()
+        ]
+        yield f"reranked by (log-odds): {', '.join(parts)}"
     for text, similarity in reason.nearest:
         yield f"like “{_cut(text)}” ({similarity:.2f})"
 
@@ -241,6 +251,7 @@ def _row(reason, is_dropped):
     return (
         {name: getattr(reason, name) for name in (*names, "factor", "base")}
         | {f"channel_{name}": value for name, value in reason.channels.items()}
+        | {f"reranking_{name}": value for name, value in reason.reranking.items()}
         | {"meta_score": sum(scores) / len(scores) if scores else None}
         | {"nearest_text": nearest_text, "similarity": similarity, "dropped": is_dropped}
     )
@@ -256,6 +267,8 @@ def _item(reason, largest):
     for name, value in reason.channels.items():
         rows.append(_line(_safe(name), _bar(value / largest), f"{value:+.2f}", "evidence"))
     rows += _meta_rows(reason)
+    for name, value in reason.reranking.items():
+        rows.append(_line(_safe(name), "", f"{value:+.2f}", "reranking"))
     name, place = f"<strong>{_safe(reason.label)}</strong>", html.escape(_history(reason))
     nearest = [f"<p>like “{_safe(text)}” ({s:.2f})</p>" for text, s in reason.nearest]
     body = "\n".join([_table(rows), *nearest])

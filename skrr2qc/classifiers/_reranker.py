@@ -282,6 +282,22 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
             self.combination_ = fit_combination(Y, evidence)
         return self.combination_
 
+    def contributions(self, label_scores, meta_scores, X):
+        """What the kinds of evidence add to the log-odds of reranked scores.
+
+        Returns
+        -------
+        contributions : dict of str to ndarray of shape (n, L)
+            With the constant as "base"; empty where nothing was learned.
+        """
+        if self.combination_ is None:
+            return {}
+        vectors = self.tower_.embed(X) if self.reads_vectors else None
+        evidence = self._evidence(label_scores, meta_scores, vectors)
+        weights = {name: w for name, w in self.combination_.weights.items() if w}
+        added = {name: np.float32(w) * evidence[name] for name, w in weights.items()}
+        return added | {"base": np.full_like(label_scores, self.combination_.intercept)}
+
     def needs_classifier(self, tower):
         """Whether meta-labels need a classifier, as there are some and `tower` scores others."""
         label_to_meta = self._map()

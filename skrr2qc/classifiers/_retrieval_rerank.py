@@ -376,7 +376,13 @@ class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
                 "`meta_labels` are made of label names, and none are known: give `labels`, or "
                 "label sets as `Y`."
             )
-        return self.meta_labels.decompose(labels)
+        decomposed = self.meta_labels.decompose(labels)
+        if getattr(decomposed, "names", None) != labels.names:
+            raise ValueError(
+                "`meta_labels` must return a LabelSpace of the same labels in the same order, got "
+                f"{decomposed!r} for {labels!r}."
+            )
+        return decomposed
 
     def _check_part_labels(self, Y):
         """Say now what the parts would say once those before them are trained."""

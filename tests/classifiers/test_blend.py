@@ -17,6 +17,7 @@ from skrr2qc.classifiers._blend import (
     ChannelBlend,
     choose_blend,
     logits_of,
+    unseen_log_odds,
     weighted_sum,
 )
 from skrr2qc.metrics import ndcg_at_k, precision_at_k
@@ -190,6 +191,129 @@ def test_every_label_may_be_unseen():
     blend = ChannelBlend(None, {"a": 1.0}, {"a": (0, 1), "label_texts": (0, 1)}, unseen=range(3))
     logits = {"a": np.zeros((1, 3), dtype=np.float32), "label_texts": own}
     assert_allclose(blend.blend(logits), expit(0.5 * own), rtol=1e-6)
+
+
+def test_shift_moves_unseen_labels_alone():
+    Y, logits = make_channels()
+    settings = choose_blend(Y, logits)
+    blend = ChannelBlend(None, **settings, unseen=[2, 5], unseen_shift=-1.5)
+    shifted, plain = blend.blend(logits), blend.set_params(unseen_shift=0.0).blend(logits)
+    seen = [0, 1, 3, 4, 6, 7]
+    assert_array_equal(shifted[:, seen], plain[:, seen])
+    unseen = [2, 5]
+    assert_allclose(logit(shifted[:, unseen]), logit(plain[:, unseen]) - 1.5, rtol=1e-4, atol=1e-4)
+
+
+def test_unseen_labels_have_a_curve_of_their_own():
+    logits = {"head": np.float32([[5.0, 1.0]]), "label_texts": np.float32([[0.1, 0.7]])}
+    scales = {"head": (3.0, 2.0), "label_texts": (0.3, 0.1)}
+    blend = ChannelBlend(
+        None, {"head": 1.0}, scales, (0.5, -1.0), unseen_curve=(2.0, -3.0), unseen=[1],
+        unseen_shift=0.25,
+    )  # fmt: skip
+    own = 0.5 * -1 + 0.5 * 4
+    expected = expit([[0.5 * 1 - 1, 2 * own - 3 + 0.25]])
+    assert_allclose(blend.blend(logits), expected, rtol=1e-5)
+
+
+def test_without_a_label_text_no_shift_lifts_an_unseen_label():
+    logits = {"head": np.float32([[5.0, 9.0]])}
+    blend = ChannelBlend(
+        None, {"head": 1.0}, {"head": (0.0, 1.0)}, unseen_curve=(1.0, 50.0), unseen=[1],
+        unseen_shift=40.0,
+    )  # fmt: skip
+    assert blend.blend(logits)[0, 1] < 1e-12
+
+
+def test_curve_of_unseen_labels_is_tried_on_seen_ones():
+    """It is that of the sum that they would get, were they unseen: half of it their own text."""
+    Y, logits = make_channels(400)
+    settings = choose_blend(Y, logits)
+    standard = weighted_sum(logits, settings["weights"], settings["scales"])
+    own = weighted_sum(logits, {"label_texts": 1.0}, settings["scales"])
+    expected = fit_sigmoid(Y, 0.5 * standard + 0.5 * own)
+    assert settings["unseen_curve"] == pytest.approx(expected, rel=1e-3)
+    assert settings["unseen_curve"] != pytest.approx(settings["curve"], rel=0.05)
+    del logits["label_texts"]
+    assert choose_blend(Y, logits)["unseen_curve"] is None
+
+
+def test_unseen_scores_are_calibrated_on_seen_labels():
+    """Were all labels unseen, and as frequent as seen ones, the scores would be probabilities."""
+    Y, logits = make_channels(2000)
+    blend = ChannelBlend(None, **choose_blend(Y, logits), unseen=range(8))
+    assert blend.blend(logits).mean() == pytest.approx(Y.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("counts", "share"),
+    [
+        ([5, 3, 1, 1, 0], 3 / 12),  # (1 + 2) / (2 + 10)
+        ([5, 3, 2, 0, 0, 0], 1 / 12),
+        ([1, 0], 2 / 3),
+        ([1, 1, 1, 1, 0], 5 / 6),
+        ([1000, 0], 1 / 1002),
+    ],
+)
+def test_how_rare_unseen_labels_are_by_hand(counts, share):
+    """Half the logarithm of the odds of an occurrence, shared among the labels of each kind."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    Y = sp.csr_matrix(np.eye(len(counts))[rows])
+    n_unseen = counts.count(0)
+    odds = share / (1 - share) * (len(counts) - n_unseen) / n_unseen
+    assert unseen_log_odds(Y) == pytest.approx(0.5 * np.log(odds), rel=1e-12)
+    assert type(unseen_log_odds(Y)) is float
+
+
+def test_rarer_the_more_there_are_and_the_fewer_occur_once():
+    def shift(n_once, n_often, n_unseen):
+        counts = [1] * n_once + [9] * n_often + [0] * n_unseen
+        return unseen_log_odds(sp.csr_matrix(np.repeat(np.eye(len(counts)), counts, axis=0)))
+
+    assert shift(2, 8, 20) < shift(2, 8, 5) < shift(6, 4, 5)
+    assert shift(0, 10, 5) < 0
+
+
+@pytest.mark.parametrize("Y", [np.eye(3), np.ones((2, 1)), np.zeros((4, 3))])
+def test_no_shift_where_all_labels_are_alike(Y):
+    assert unseen_log_odds(sp.csr_matrix(Y)) == 0.0
+
+
+# --- vectors at hand --------------------------------------------------------------------------
+
+
+class Head(Fixed):
+    """Scores vectors that it made itself, and counts how often it makes some."""
+
+    n_times = 0
+
+    def embed(self, X):
+        self.n_times += 1
+        return np.float32([[len(text), 1.0] for text in X])
+
+    def score_embeddings(self, vectors):
+        return vectors @ np.float32([self.logits, np.ones(len(self.logits))])
+
+    def decision_function(self, X):
+        return self.score_embeddings(self.embed(X))
+
+
+def test_vectors_at_hand_spare_the_head():
+    head, X = Head([0.5, -1.0]), ["one", "three"]
+    channels = {"head": head, "lexical": Fixed([2.0, 0.0])}
+    weights = {"head": 0.5, "lexical": 0.5}
+    blend = ChannelBlend(channels, weights, dict.fromkeys(weights, (0.0, 1.0)))
+    expected = blend.predict_proba(X)
+    assert head.n_times == 1
+    assert_allclose(expected[0], expit([0.5 * 2.5 + 1, 0.5 * -2]), rtol=1e-6)
+    assert_array_equal(blend.predict_proba(X, head.embed(X)), expected)
+    assert head.n_times == 2
+
+
+def test_vectors_are_no_use_where_the_head_is_not_asked():
+    blend = ChannelBlend({"lexical": Fixed([2.0, 0.0])}, {"lexical": 1.0}, {"lexical": (0.0, 1.0)})
+    expected = blend.predict_proba(["a"])
+    assert_array_equal(blend.predict_proba(["a"], np.ones((1, 7))), expected)
 
 
 # --- choosing the weights ---------------------------------------------------------------------

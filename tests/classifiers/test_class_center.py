@@ -885,3 +885,206 @@ def test_label_vectors_of_another_label_space_are_not_taken():
     for labels in (own, other):
         head = ClassCenterHead(FrozenEstimator(encoder), labels=labels, **params).fit(X, Y)
         assert_allclose(head.centers_, encoder.transform(list(labels.texts)), atol=1e-5)
+
+
+# --- meta-labels as further targets -----------------------------------------------------------
+
+
+@pytest.fixture
+def flat(questions):
+    """Labels with meta-labels, and without a hierarchy."""
+    names = questions.labels.names
+    return LabelSpace(names, meta_labels=questions.labels.label_to_meta)
+
+
+def with_meta_labels(kind, head, X, encoder, labels, **params):
+    """A head for texts, a head on features, and what it reads."""
+    if kind == "texts":
+        return head.set_params(labels=labels, **params), X
+    return ClassCenterHead(
+        labels=labels, **{"n_epochs": 2, "random_state": 0} | params
+    ), encoder.transform(X)
+
+
+KINDS = ["texts", "features"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meta_scores_come_from_the_vectors_of_the_tower(
+    head, labelled_texts, questions, tiny_encoder, kind
+):
+    X, Y = labelled_texts
+    head, X = with_meta_labels(kind, head, X, tiny_encoder, questions.labels)
+    vectors = head.fit(X, Y).embed(X)
+    n_meta = questions.labels.label_to_meta.shape[1]
+    assert head.meta_coef_.shape == (n_meta, vectors.shape[1])
+    assert head.meta_intercept_.shape == (n_meta,)
+    logits = vectors @ head.meta_coef_.T + head.meta_intercept_
+    assert_array_equal(head.score_meta(vectors), logits)
+    assert head.score_meta(vectors).dtype == np.float32
+    assert_allclose(head.meta_scores(X), 1 / (1 + np.exp(-logits)), rtol=1e-5)
+
+
+def test_kept_layer_gives_the_logits_that_were_trained(
+    head, labelled_texts, questions, monkeypatch
+):
+    """Weights of the layer are scaled inside; the ancestors' layer stands beside it."""
+    X, Y = labelled_texts
+    layers, keep = [], ClassCenterHead._keep_meta_layer
+    monkeypatch.setattr(
+        ClassCenterHead, "_keep_meta_layer", lambda self, net: layers.append(net) or keep(self, net)
+    )
+    head.set_params(labels=questions.labels).fit(X, Y)
+    vectors = head.embed(X)
+    with torch.inference_mode():
+        expected = layers[0](torch.from_numpy(vectors)).numpy()
+    assert expected.shape == (80, questions.labels.label_to_meta.shape[1])
+    assert_allclose(head.score_meta(vectors), expected, rtol=1e-4, atol=1e-4)
+    assert {"ancestors", "meta_labels"} <= set(head.history_[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meta_labels_are_learned(head, labelled_texts, flat, tiny_encoder, kind):
+    X, Y = labelled_texts
+    params = {"n_epochs": 30, "lr": 1e-2}
+    head, X = with_meta_labels(kind, head, X, tiny_encoder, flat, **params)
+    head.fit(X, Y)
+    losses = [row["meta_labels"] for row in head.history_]
+    assert losses[-1] < 0.8 * losses[0]
+    scores, targets = head.meta_scores(X), flat.meta_targets(Y).toarray() > 0
+    common = targets.mean(axis=0)
+    better = np.mean([s[t].mean() > s[~t].mean() for s, t in zip(scores.T, targets.T, strict=True)])
+    assert better > 0.9
+    assert targets[np.arange(80), scores.argmax(axis=1)].mean() > common.max() + 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weight_of_meta_labels_is_a_factor(head, labelled_texts, flat, tiny_encoder, kind):
+    X, Y = labelled_texts
+    params = {"n_epochs": 1, "batch_size": 80}
+    head, X = with_meta_labels(kind, head, X, tiny_encoder, flat, **params)
+
+    def first_loss(weight):
+        return clone(head).set_params(meta_weight=weight).fit(X, Y).history_[0]
+
+    assert first_loss(0.6)["meta_labels"] == pytest.approx(3 * first_loss(0.2)["meta_labels"])
+    assert "meta_labels" not in first_loss(0)
+    assert first_loss(0.6)["cross_entropy"] == pytest.approx(first_loss(0)["cross_entropy"])
+
+
+def test_first_loss_of_meta_labels_by_hand(labelled_texts, flat, tiny_encoder, monkeypatch):
+    """On features, one batch: the cross-entropy of the layer as it starts, summed."""
+    X, Y = labelled_texts
+    seen = []
+
+    class Watched(class_center_module.AuxiliaryTower):
+        def forward(self, **inputs):
+            outputs = super().forward(**inputs)
+            seen.append(outputs[-1].detach())
+            return outputs
+
+    monkeypatch.setattr(class_center_module, "AuxiliaryTower", Watched)
+    head = ClassCenterHead(labels=flat, n_epochs=1, batch_size=80, meta_weight=0.5, random_state=0)
+    head.fit(tiny_encoder.transform(X), Y)
+    targets = torch.from_numpy((Y @ flat.label_to_meta > 0).toarray().astype(np.float32))
+    rows = [np.flatnonzero((t == targets).all(1)) for t in targets]  # batches are shuffled
+    assert seen[0].shape == targets.shape
+    loss = head.history_[0]["meta_labels"]
+    orders = [np.random.default_rng(s).permutation(80) for s in range(3)]
+    assert len(rows) == 80
+    assert all(0.5 * _entropy(seen[0], targets[order]) != pytest.approx(loss) for order in orders)
+
+
+def _entropy(logits, targets):
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return float(losses.sum(dim=1).mean())
+
+
+@pytest.mark.parametrize(
+    "params", [{"labels": None}, {"meta_weight": 0.0}, {"labels": LabelSpace(list("abcdefghijkl"))}]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_meta_labels_there_is_no_layer(
+    head, labelled_texts, questions, tiny_encoder, params, kind
+):
+    X, Y = labelled_texts
+    head, X = with_meta_labels(kind, head, X, tiny_encoder, questions.labels)
+    head.set_params(**params).fit(X, Y)
+    assert head.meta_coef_ is None
+    assert head.meta_intercept_ is None
+    assert head.meta_scores(X) is None
+    assert "meta_labels" not in head.history_[0]
+
+
+def test_meta_labels_of_other_weight_change_what_is_learned(head, labelled_texts, flat):
+    X, Y = labelled_texts
+    plain = head.set_params(labels=flat, meta_weight=0.0).fit(X, Y).predict_proba(X)
+    names = set(tensors(head.module_))
+    other = head.set_params(meta_weight=1.0).fit(X, Y).predict_proba(X)
+    assert np.abs(other - plain).max() > 1e-4
+    assert set(tensors(head.module_)) == names  # the layer is kept as arrays, beside the module
+
+
+def test_meta_labels_do_nothing_for_labels_of_another_fit(head, labelled_texts, flat):
+    X, Y = labelled_texts
+    head.set_params(labels=flat).fit(X, Y)
+    head.set_params(labels=None).fit(X, Y)
+    assert head.meta_scores(X) is None
+
+
+def test_label_without_meta_labels_and_meta_label_without_texts(head, labelled_texts):
+    """Of such a meta-label nothing is known: it starts somewhere, and is learned to be absent."""
+    X, Y = labelled_texts
+    Y = sp.hstack([Y, sp.csr_matrix((80, 1))]).tocsr()
+    label_to_meta = np.zeros((13, 3))
+    label_to_meta[:6, 0] = label_to_meta[3:9, 1] = label_to_meta[12, 2] = 1
+    labels = LabelSpace([f"label {i}" for i in range(13)], meta_labels=label_to_meta)
+    head.set_params(labels=labels, n_epochs=20, lr=1e-2).fit(X, Y)
+    scores = head.meta_scores(X)
+    assert np.isfinite(scores).all()
+    assert scores[:, 2].mean() < min(scores[:, 0].mean(), scores[:, 1].mean())
+
+
+def test_meta_layer_survives_pickle_and_detaching(head, labelled_texts, flat, tiny_encoder):
+    X, Y = labelled_texts
+    head.set_params(labels=flat).fit(X, Y)
+    scores = head.meta_scores(X)
+    assert_array_equal(pickle.loads(pickle.dumps(head)).meta_scores(X), scores)
+    vectors = head.embed(X)
+    head.detach_encoder()
+    assert_allclose(1 / (1 + np.exp(-head.score_meta(vectors))), scores, rtol=1e-5)
+    assert_array_equal(head.attach_encoder(FrozenEstimator(tiny_encoder)).meta_scores(X), scores)
+
+
+@pytest.mark.parametrize(
+    "params", [{"validation_fraction": 0.25}, {"ema_decay": 0.5}, {"layer_decay": 0.5}]
+)
+def test_meta_labels_beside_other_options(head, labelled_texts, questions, params):
+    X, Y = labelled_texts
+    head.set_params(labels=questions.labels, **params).fit(X, Y)
+    scores = head.meta_scores(X)
+    assert np.isfinite(scores).all()
+    assert_array_equal(clone(head).fit(X, Y).meta_scores(X), scores)
+    if "validation_fraction" in params:
+        assert {"held_out_meta_labels", "valid_meta_labels"} & set(head.history_[0]) or [
+            name for name in head.history_[0] if name.endswith("meta_labels") and "_" in name
+        ]
+
+
+def test_classes_of_one_dimension_are_not_the_labels_of_a_label_space(questions):
+    """Their targets were multiplied with the map of other labels, which shapes did not allow."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 3
+    head = ClassCenterHead(labels=questions.labels, n_epochs=2, random_state=0).fit(X, y)
+    expected = clone(head).set_params(labels=None).fit(X, y)
+    assert head.meta_coef_ is None
+    assert_array_equal(head.predict_proba(X), expected.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("weight", "error"), [(-0.1, ValueError), (np.nan, ValueError), ("0.3", TypeError)]
+)
+def test_weight_of_meta_labels_out_of_range(head, labelled_texts, monkeypatch, weight, error):
+    monkeypatch.setattr(ClassCenterHead, "_train", None)
+    with pytest.raises(error, match="`meta_weight`"):
+        head.set_params(meta_weight=weight).fit(*labelled_texts)

@@ -70,6 +70,24 @@ def places(scores):
     return 1 + (ahead | ties).sum(axis=1)
 
 
+def test_what_a_learned_combination_adds(questions):
+    classifier = make_classifier(labels=questions.labels).fit(list(questions.texts), questions.Y)
+    assert classifier.reranker_.combination_ is not None
+    explanation = classifier.explain(questions.texts[0], k=3)
+    weights = classifier.reranker_.combination_.weights
+    for reason in explanation.reasons:
+        assert set(reason.reranking) == {name for name, w in weights.items() if w} | {"base"}
+        log_odds = np.log(reason.reranked_score / (1 - reason.reranked_score))
+        assert sum(reason.reranking.values()) == pytest.approx(log_odds, rel=1e-3, abs=1e-4)
+        score = np.log(reason.retrieval_score / (1 - reason.retrieval_score))
+        assert reason.reranking["retrieval"] == pytest.approx(
+            weights["retrieval"] * score, rel=1e-3
+        )
+    assert "reranked by (log-odds): retrieval " in str(explanation)
+    assert ">reranking<" in explanation.to_html()
+    json.dumps(explanation.to_dict())
+
+
 @pytest.mark.parametrize("k", [2, 6])
 def test_what_reranking_threw_out(classifier, questions, k, monkeypatch):
     texts, n_dropped = list(questions.texts[:8]), 0

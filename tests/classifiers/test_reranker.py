@@ -576,8 +576,6 @@ def test_combination_is_learned_on_held_out_rows_of_parts_fitted_on_the_rest(mon
 
     label_scores = probabilities(reranker.retriever_, X)
     final = evidence_by_hand(label_scores, reranker.meta_scores(X), meta_of, mean)
-        _probabilities(reranker.retriever_, X), reranker.meta_scores(X), meta_of, mean
-    )
     assert_allclose(reranker.predict_proba(X), reranker.combination_.apply(final), rtol=1e-4)
 
 

@@ -12,13 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.validation import check_is_fitted
 
+import skrr2qc.classifiers._reranker as reranking
 import skrr2qc.classifiers._retrieval_rerank as composite
 from skrr2qc import ClassCenterHead, MetaLabelReranker, RCPTEncoder, RetrievalRerankClassifier
+from skrr2qc._training import sigmoid
+from skrr2qc.classifiers._combination import Combination
 
 
 @pytest.fixture(scope="module")
 def make(questions):
-    def make(weights=None, unseen=(), **params):
+    def make(weights=None, unseen=(), learned=None, **params):
         parts = {
             "encoder": RCPTEncoder(hidden_size=16, vocab_size=300, n_epochs=0),
             "head": ClassCenterHead(n_epochs=1),
@@ -34,6 +37,8 @@ def make(questions):
                 patch.setattr(
                     composite, "choose_blend", lambda *args: choose(*args) | {"weights": weights}
                 )
+            if learned is not None:
+                patch.setattr(reranking, "fit_combination", lambda *args: Combination(learned, 0.3))
             Y = questions.Y.toarray()
             Y[:, list(unseen)] = 0
             return classifier.fit(list(questions.texts), Y)
@@ -75,6 +80,105 @@ def test_channels_without_weight_do_not_cross(make, questions, monkeypatch):
     features = only_likeness.pipeline_["encoder"].transform(texts)
     channel = only_likeness.retriever_.channels["label_texts"]
     assert_array_equal(features, channel.decision_function(texts))
+
+
+THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
+ALL = {"retrieval": 1.0, "meta_labels": 0.5, "neighbors": 2.0}
+NO_META = {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 2.0}
+NO_NEIGHBORS = {"retrieval": 1.0, "meta_labels": 0.5, "neighbors": 0.0}
+ALONE = {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 0.0}
+
+
+def shared(**params):
+    return {"reranker": MetaLabelReranker(**params)}
+
+
+def two_towers(**params):
+    return {"reranker": MetaLabelReranker(ClassCenterHead(n_epochs=1), **params)}
+
+
+@pytest.mark.parametrize(
+    ("params", "learned", "crossing"),
+    [
+        (shared(), None, ["head"]),
+        (shared(alpha=0), None, []),
+        (shared(combine="learned"), ALL, ["head"]),
+        (shared(combine="learned"), NO_META, ["head"]),
+        (shared(combine="learned"), NO_NEIGHBORS, ["head"]),
+        (shared(combine="learned"), ALONE, []),
+        ({"reranker": None}, ALL, ["head"]),
+        (two_towers(combine="learned"), ALL, ["head", "meta"]),
+        (two_towers(combine="learned"), NO_META, ["head", "meta"]),
+        (two_towers(combine="learned"), NO_NEIGHBORS, ["meta"]),
+        (two_towers(), None, ["meta"]),
+        ({"reranker": "passthrough"}, None, []),
+    ],
+)
+@pytest.mark.parametrize("weights", [THREE, {"lexical": 1.0}])
+def test_vectors_that_reranking_needs_cross_once(
+    make, questions, weights, params, learned, crossing
+):
+    """Those of the head stand where it retrieves, and come after the channels where it does not."""
+    texts = list(questions.texts[:5])
+    classifier = make(weights, learned=learned, refit=False, **params)
+    retriever, reranker = classifier.retriever_, classifier.reranker_
+    blocks = {name: c.decision_function(texts) for name, c in retriever.channels.items()}
+    head = classifier.head_.embed(texts)
+    if "head" in weights:
+        blocks["head"] = head
+    elif "head" in crossing:
+        blocks["head of the reranker"] = head
+    if "meta" in crossing:
+        blocks["meta"] = reranker.classifier_.embed(texts)
+    features = classifier.pipeline_["encoder"].transform(texts)
+    assert_array_equal(features, np.hstack(list(blocks.values())))
+
+    left = [head] if "head" in crossing else []
+    left += [blocks["meta"]] if "meta" in crossing else []
+    scored = classifier.pipeline_["head"].transform(features)
+    assert_array_equal(scored, np.hstack([retriever.predict_proba(texts), *left]))
+    scores = classifier.predict_proba(texts)
+    assert_array_equal(classifier.pipeline_["reranker"].predict_proba(scored), scores)
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), scores)
+    if learned is not None:
+        assert reranker.combination_.weights == learned
+
+
+@pytest.mark.parametrize("encoder", ["towers", TfidfVectorizer()])
+@pytest.mark.parametrize("combine", ["product", "learned"])
+def test_last_step_scores_meta_labels_from_the_vectors_of_the_head(
+    make, questions, encoder, combine
+):
+    kind = {} if encoder == "towers" else {"encoder": encoder}
+    classifier = make(THREE, learned=ALL, reranker=MetaLabelReranker(combine=combine), **kind)
+    texts = list(questions.texts[:5])
+    head, reranker = classifier.head_, classifier.reranker_
+    vectors = head.embed(texts)
+    meta_scores = sigmoid(head.score_meta(vectors))
+    retrieved = classifier.retriever_.predict_proba(texts)
+    expected = classifier.calibration_(reranker.fuse(retrieved, meta_scores, vectors))
+    last = classifier.pipeline_["reranker"]
+    assert_array_equal(last.predict_proba(np.hstack([retrieved, vectors])), expected)
+    assert_array_equal(classifier.predict_proba(texts), expected)
+
+
+def test_sparse_features_with_a_tower_of_their_own(make, questions):
+    """A foreign head on a vectorizer hands on CSR, and meta-labels have vectors all the same."""
+    classifier = make(
+        {"head": 0.5, "lexical": 0.5},
+        learned={"retrieval": 1.0, "meta_labels": 0.5},
+        encoder=TfidfVectorizer(),
+        head=OneVsRestClassifier(LogisticRegression()),
+        reranker=MetaLabelReranker(ClassCenterHead(n_epochs=1), combine="learned"),
+    )
+    texts = list(questions.texts[:5])
+    features = classifier.pipeline_["encoder"].transform(texts)
+    assert sp.issparse(features)
+    meta = classifier.reranker_.classifier_.embed(texts)
+    assert_array_equal(features[:, -meta.shape[1] :].toarray(), meta)
+    scores = classifier.predict_proba(texts)
+    assert_array_equal(classifier.pipeline_.predict_proba(texts), scores)
+    assert classifier.reranker_.tower_ is None
 
 
 @pytest.mark.filterwarnings("ignore:.* labels have no training text")
@@ -165,10 +269,11 @@ def test_last_step_is_a_classifier_of_columns(fitted, questions):
     assert fitted.pipeline_.predict(list(questions.texts[:5])).dtype == np.int8
 
 
-def test_pipeline_survives_pickle(fitted, questions):
+def test_pipeline_survives_pickle(fitted, make, questions):
     texts = list(questions.texts[:5])
-    back = pickle.loads(pickle.dumps(fitted.pipeline_))
-    assert_array_equal(back.predict_proba(texts), fitted.predict_proba(texts))
+    for classifier in (fitted, make(THREE, learned=ALL, reranker=None)):
+        back = pickle.loads(pickle.dumps(classifier.pipeline_))
+        assert_array_equal(back.predict_proba(texts), classifier.predict_proba(texts))
 
 
 def test_steps_can_be_cloned(fitted):
