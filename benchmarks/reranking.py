@@ -55,8 +55,11 @@ def map_cases(options):
 
 
 def _decompose(folder, version):
+    found = decomposition_records(folder)
+    if not found:
+        raise ValueError("the folder of the sets holds neither a known set nor an expert map")
     own = {"measurement": "maps", "version": version, **describe_machine()}
-    return [{**record, **own} for record in decomposition_records(folder)], {}
+    return [{**record, **own} for record in found], {}
 
 
 _JOBS = {

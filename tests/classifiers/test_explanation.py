@@ -134,7 +134,7 @@ def test_data_survive_json():
     assert data["reasons"][0] == {
         "label": 7, "rank": 1, "score": 0.6, "retrieval_rank": 2, "retrieval_score": 0.5,
         "reranked_score": 0.4, "factor": 0.8, "channels": {"head": 1.5, "lexical": -0.75},
-        "base": -1.0, "meta_scores": [{"meta_label": 3, "score": 0.25}],
+        "base": -1.0, "meta_scores": [{"meta_label": 3, "score": 0.25}], "reranking": {},
         "nearest": [{"text": "近", "similarity": 0.5}],
     }  # fmt: skip
     assert data["dropped"][0]["rank"] == 9
