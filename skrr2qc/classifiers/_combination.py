@@ -12,7 +12,7 @@ from .._training import sigmoid
 from ..metrics import top_k
 
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
-_RIDGE = 10.0  # held-out rows that it takes to move a weight by one standard deviation's worth
+_RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
 _LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
 _MAX_ENTRIES = 4_000_000  # held-out scores used
 

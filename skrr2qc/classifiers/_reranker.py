@@ -26,6 +26,7 @@ from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import MEANS, mean_meta_scores, rerank_scores
 
 _LEAST = 1e-6  # score, before its logarithm is taken
+_LEAST_RATE = 1e-4  # share of texts, likewise
 
 
 def scores_meta_labels(tower, label_to_meta):
@@ -57,8 +58,9 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         Which meta-labels each label has. Without any map, there are no meta-label scores.
     combine : {"product", "learned"}, default="product"
         "product": label score times mean meta-label score (Eq. 15 of [1]_). "learned": a weighted
-        sum of log-odds of the label, log of that mean, and likeness to the nearest training text
-        of the label, learned on rows that no part was trained on.
+        sum of log-odds of the label, log of that mean over its share among training texts, and
+        likeness to the nearest training text of the label over what is typical of the label. The
+        weights are learned on rows that no part was trained on.
     alpha : float, default=1.0
         Exponent of the mean in the product; 0 switches reranking off.
     mean : {"arithmetic", "geometric"}, default="arithmetic"
@@ -75,6 +77,8 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     ----------
     classifier_, retriever_ : fitted estimators, or None
     label_to_meta_ : csr_matrix of shape (L, M), or None
+    log_rates_ : ndarray of shape (L,), or None
+        Log of the mean share of training texts that have the meta-labels of each label.
     combination_ : Combination or None
         Learned weights: of "retrieval", "meta_labels" and "neighbors", as far as there are such.
     threshold_ : float
@@ -154,7 +158,7 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         X, Y = self._check_data(X, y)
-        self._begin(Y.shape[1])
+        self._begin(Y)
         learned = self._learn_on_held_out(X, Y) if self._can_hold_out() else None
         self._fit_parts(X, Y)
         if learned is not None:
@@ -178,7 +182,7 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
         -------
         self : MetaLabelReranker
         """
-        self._begin(Y.shape[1])
+        self._begin(Y)
         return self.attach_tower(tower, X, Y)
 
     def predict_proba(self, X):
@@ -361,9 +365,10 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
             check_number(self.top_r, "top_r", minimum=1, integer=True)
         check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
 
-    def _begin(self, n_labels):
-        self.label_to_meta_ = self._check_map(n_labels)
-        self.classes_ = np.arange(n_labels)
+    def _begin(self, Y):
+        self.label_to_meta_ = self._check_map(Y.shape[1])
+        self.log_rates_ = self._log_rates(Y)
+        self.classes_ = np.arange(Y.shape[1])
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
 
@@ -408,7 +413,7 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
             )
             return None
         part = clone(self)
-        part._begin(Y.shape[1])
+        part._begin(Y[train])
         part._fit_parts(_safe_indexing(X, train), Y[train])
         X, Y = _safe_indexing(X, held_out), Y[held_out]
         scores = label_probabilities(part.retriever_, X, Y.shape[1])
@@ -418,18 +423,30 @@ class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
     def _evidence(self, label_scores, meta_scores, vectors):
         """What speaks for each label, as far as it is known; a dict of (n, L) arrays.
 
-        A label without meta-labels is its own: its score stands for theirs.
+        Mean meta-label scores count as what they are above the share of training texts that have
+        such meta-labels: how frequent a label is, retrieval knows already.
         """
         scores = np.clip(label_scores, _LEAST, 1 - _LEAST)
         evidence = {"retrieval": np.log(scores / (1 - scores))}
         if meta_scores is not None:
             means = mean_meta_scores(meta_scores, self.label_to_meta_, self.mean)
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
-            means[:, has_none] = scores[:, has_none]
-            evidence["meta_labels"] = np.log(np.maximum(means, _LEAST))
+            means[:, has_none] = scores[:, has_none]  # a label without meta-labels is its own
+            evidence["meta_labels"] = np.log(np.maximum(means, _LEAST)) - self.log_rates_
         if vectors is not None and self.neighbors_ is not None:
-            evidence["neighbors"] = self.neighbors_.similarities(vectors)
+            evidence["neighbors"] = self.neighbors_.excess(vectors)
         return evidence
+
+    def _log_rates(self, Y):
+        """Log of the mean share of texts that have a label's meta-labels, (L,); floored."""
+        if self.label_to_meta_ is None:
+            return None
+        label_to_meta = sp.csr_matrix(self.label_to_meta_)
+        meta_rates = ((Y @ label_to_meta) > 0).sum(axis=0) / Y.shape[0]
+        rates = mean_meta_scores(np.asarray(meta_rates, dtype=np.float64), label_to_meta)[0]
+        has_none = np.asarray(label_to_meta.sum(axis=1)).ravel() == 0
+        rates[has_none] = (np.asarray(Y.sum(axis=0)).ravel() / Y.shape[0])[has_none]
+        return np.log(np.maximum(rates, _LEAST_RATE)).astype(np.float32)
 
     def _check_data(self, X, y):
         if self.encoder is not None:

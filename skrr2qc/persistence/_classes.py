@@ -22,6 +22,8 @@ _OURS = {
     "TextCNNClassifier": "baselines",
     "ChannelBlend": "classifiers._blend",
     "LabelTextSimilarity": "classifiers._label_texts",
+    "LabelNeighbors": "classifiers._neighbors",
+    "Combination": "classifiers._combination",
     "EncodeStep": "classifiers._steps",
     "ScoreStep": "classifiers._steps",
     "RerankStep": "classifiers._steps",
@@ -29,6 +31,8 @@ _OURS = {
     "Decision": "_thresholds",
     "TextTokenizer": "text",
     "MultilabelStratifiedKFold": "model_selection",
+    "NameDecomposer": "meta_labels",
+    "SolutionAugmenter": "augmentation",
 }
 _TEXT_VECTORIZERS = ("TfidfVectorizer", "CountVectorizer", "HashingVectorizer")
 _SKLEARN = {

@@ -101,13 +101,12 @@ class TensorReader:
 
     def __init__(self, file, size):
         self._entries = {}
-        for name, kind, shape, n_bytes in _read_header(file, size):
-            array = _aligned(shape, _TYPES[kind])
-            view = memoryview(array.reshape(-1).view(np.uint8))
-            for start in range(0, n_bytes, _CHUNK):  # in pieces that a hash finds in the cache
-                part = view[start : start + _CHUNK]
-                if file.readinto(part) != len(part):
-                    raise SavedModelError(f"The tensor {name!r:.80} ends before its last byte.")
+        for name, kind, shape in _read_header(file, size):
+            array = _aligned(shape, np.float32 if kind in _HALF else _TYPES[kind])
+            flat = array.reshape(-1)
+            n_items = _CHUNK // _width(kind)
+            for start in range(0, flat.size, n_items):  # in pieces that a hash finds in the cache
+                _read_part(file, flat[start : start + n_items], kind, name)
             self._entries[name] = _Entry(array, kind, 0)
 
     def take(self, name):
@@ -116,8 +115,6 @@ class TensorReader:
         if entry is None or entry.n_uses == _MOST_USES:
             raise SavedModelError(f"There is no tensor {name!r:.80} in the file, or no more of it.")
         entry.n_uses += 1
-        if entry.kind in _HALF:
-            return _widened(entry)
         if entry.n_uses == 1:
             return entry.array
         copy = _aligned(entry.array.shape, entry.array.dtype)
@@ -130,7 +127,7 @@ class TensorReader:
 
 
 def _read_header(file, size):
-    """Name, type, shape and bytes of each tensor, in the order of the file."""
+    """Name, type and shape of each tensor, in the order of the file."""
     start = file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 0 < length <= min(size - 8, _MOST_HEADER_BYTES):
@@ -148,7 +145,7 @@ def _read_header(file, size):
         if offsets != [end, end + n_bytes] or len(shape) > 8:
             raise SavedModelError(f"The tensor {name!r:.80} is not where its shape says.")
         end += n_bytes
-        found.append((name, kind, tuple(shape), n_bytes))
+        found.append((name, kind, tuple(shape)))
     if 8 + length + end != size:
         raise SavedModelError(f"The safetensors file should have {8 + length + end} bytes.")
     return found
@@ -176,11 +173,13 @@ def _as_stored(entry):
     return torch.from_numpy(array).to(_HALF[entry.kind]).view(torch.int16).numpy()
 
 
-def _widened(entry):
-    half = torch.from_numpy(entry.array.view(np.int16)).view(_HALF[entry.kind])
-    wide = _aligned(entry.array.shape, np.float32)
-    torch.from_numpy(wide).copy_(half)
-    return wide
+def _read_part(file, part, kind, name):
+    """Fill an array from a file, widening what was rounded."""
+    raw = np.empty(part.shape, np.int16) if kind in _HALF else part
+    if file.readinto(memoryview(raw.view(np.uint8))) != raw.nbytes:
+        raise SavedModelError(f"The tensor {name!r:.80} ends before its last byte.")
+    if kind in _HALF:
+        torch.from_numpy(part).copy_(torch.from_numpy(raw).view(_HALF[kind]))
 
 
 def _check_range(array, name, half):

@@ -1,5 +1,6 @@
 """RetrievalRerankClassifier: how the parts are composed; the common contract is elsewhere."""
 
+import pickle
 import warnings
 
 import joblib
@@ -21,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
+import skrr2qc.classifiers._reranker as reranking
 import skrr2qc.classifiers._retrieval_rerank as composite
 from skrr2qc import (
     ClassCenterHead,
@@ -31,7 +33,10 @@ from skrr2qc import (
     TfidfLinearClassifier,
 )
 from skrr2qc._thresholds import choose_decision
+from skrr2qc._training import sigmoid
 from skrr2qc.classifiers._blend import unseen_log_odds
+from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.meta_labels import NameDecomposer
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
@@ -88,7 +93,13 @@ def force_weights(monkeypatch, weights):
     )
 
 
+def force_combination(monkeypatch, weights):
+    combination = Combination(weights, intercept=-0.2)
+    monkeypatch.setattr(reranking, "fit_combination", lambda *args: combination)
+
+
 HALF = {"head": 0.5, "lexical": 0.5}
+ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0}
 THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
 
 
@@ -414,6 +425,106 @@ CASES = {
         "reranker": make_reranker(NEIGHBOURS),
         "weights": HALF,
     },
+    "shared tower": {"labels": True, "reranker": MetaLabelReranker()},
+    "shared tower, half lexical": {
+        "labels": True,
+        "reranker": MetaLabelReranker(alpha=2, mean="geometric", top_r=3),
+        "weights": HALF,
+    },
+    "shared tower, head without weight": {
+        "labels": True,
+        "reranker": MetaLabelReranker(),
+        "weights": {"lexical": 1.0},
+    },
+    "shared tower on a vectorizer": {
+        "encoder": TfidfVectorizer(),
+        "labels": True,
+        "reranker": MetaLabelReranker(),
+        "weights": HALF,
+    },
+    "shared tower, but for a foreign head": {
+        "head": FOREIGN,
+        "labels": True,
+        "reranker": MetaLabelReranker(ClassCenterHead(n_epochs=1)),
+    },
+    "learned": {"labels": True, "reranker": None, "learned": ALL, "weights": THREE},
+    "learned, as it comes": {"labels": True, "reranker": None},
+    "learned, head without weight": {
+        "labels": True,
+        "reranker": None,
+        "learned": ALL,
+        "weights": {"lexical": 1.0},
+    },
+    "learned, own classifier": {
+        "labels": True,
+        "reranker": make_reranker(combine="learned"),
+        "learned": ALL,
+        "weights": HALF,
+    },
+    "learned, own classifier, head without weight": {
+        "labels": True,
+        "reranker": make_reranker(combine="learned"),
+        "learned": ALL,
+        "weights": {"lexical": 0.5, "label_texts": 0.5},
+    },
+    "learned, foreign classifier": {
+        "labels": True,
+        "reranker": make_reranker(FOREIGN, combine="learned"),
+        "learned": ALL,
+        "weights": HALF,
+    },
+    "learned, without meta-labels": {"learned": {"retrieval": 1.0, "neighbors": 3.0}},
+    "learned, meta-labels without weight": {
+        "labels": True,
+        "reranker": None,
+        "learned": {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 3.0},
+    },
+    "learned, retrieval alone": {
+        "labels": True,
+        "reranker": None,
+        "learned": {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 0.0},
+    },
+    "learned on a vectorizer": {
+        "encoder": TfidfVectorizer(),
+        "labels": True,
+        "reranker": None,
+        "learned": ALL,
+        "weights": THREE,
+    },
+    "learned, foreign head": {
+        "head": FOREIGN,
+        "labels": True,
+        "reranker": make_reranker(combine="learned"),
+        "learned": {"retrieval": 0.8, "meta_labels": 0.6},
+        "weights": HALF,
+    },
+    "learned, foreign head on a vectorizer": {
+        "encoder": TfidfVectorizer(),
+        "head": FOREIGN,
+        "labels": True,
+        "reranker": make_reranker(FOREIGN, combine="learned"),
+        "learned": {"retrieval": 0.8, "meta_labels": 0.6},
+        "weights": HALF,
+    },
+    "learned, foreign head without meta-labels": {
+        "head": FOREIGN,
+        "reranker": MetaLabelReranker(combine="learned"),
+        "weights": HALF,
+    },
+    "learned, unseen": {
+        "labels": True,
+        "unseen": [2, 9],
+        "reranker": None,
+        "learned": ALL,
+        "weights": HALF,
+    },
+    "learned, not refitted": {
+        "labels": True,
+        "reranker": None,
+        "learned": ALL,
+        "weights": HALF,
+        "refit": False,
+    },
     "unseen": {"unseen": [2, 9]},
     "unseen, label texts": {"labels": True, "unseen": [2, 9]},
     "unseen, all channels": {"labels": True, "unseen": [2, 9], "weights": THREE},
@@ -459,14 +570,18 @@ def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeyp
         force_weights(monkeypatch, weights)
     if params.pop("labels", False):
         params["labels"] = questions.labels
-        if case != "meta-labels":  # that is the one with the default reranker, which is slow
+        if case != "meta-labels":  # that is the one with the default reranker
             params.setdefault("reranker", make_reranker())
+    learned = params.pop("learned", None)
+    if learned is not None:
+        force_combination(monkeypatch, learned)
     unseen = params.pop("unseen", [])
     Y = sp.csr_matrix(Y.toarray() * ~np.isin(np.arange(12), unseen))
     if "pipeline as head" in case:
         params["head"] = make_pipeline(FunctionTransformer(accept_sparse=True), FOREIGN)
     classifier = make_classifier(**params).fit(X, Y)
     assert weights is None or classifier.channel_weights_ == weights
+    assert learned is None or classifier.reranker_.combination_.weights == learned
     assert classifier.unseen_.tolist() == unseen
     assert list(classifier.pipeline_.named_steps) == ["encoder", "head", "reranker"]
     for texts in (X, X[:1], ["", "area of $x^2$", "面积"]):
@@ -965,6 +1080,380 @@ def test_memory_knows_whether_labels_are_read(labelled_texts, questions, tmp_pat
     assert_array_equal(clone(without).fit(X, Y).predict_proba(X), without.predict_proba(X))
     again = clone(classifier).fit(X, Y)
     assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    assert fits == []
+
+
+# --- learned reranking, and one tower for both ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learned(questions):
+    """With everything at its default but sizes; leave it as it is."""
+    head = ClassCenterHead(n_epochs=3, lr=5e-3)
+    classifier = make_classifier(labels=questions.labels, head=head)
+    return classifier.fit(list(questions.texts), questions.Y)
+
+
+@pytest.fixture
+def embeds(monkeypatch):
+    """Heads that were asked for vectors, with the number of texts."""
+    asked, embed = [], ClassCenterHead.embed
+    monkeypatch.setattr(
+        ClassCenterHead, "embed", lambda self, X: asked.append((self, len(X))) or embed(self, X)
+    )
+    return asked
+
+
+def test_default_shares_the_tower_and_learns(learned):
+    reranker = learned.reranker_
+    assert reranker.combine == "learned"
+    assert reranker.classifier_ is None
+    assert reranker.tower_ is learned.head_
+    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert min(reranker.combination_.weights.values()) >= 0
+
+
+def evidence_of(classifier, X, X_known, Y_known):
+    """What speaks for each label, from the parts of a classifier, by hand."""
+    head, label_to_meta = classifier.head_, classifier.labels_.label_to_meta.toarray()
+    assert label_to_meta.sum(axis=1).min() > 0
+    retrieved = classifier.retriever_.predict_proba(X).astype(np.float64)
+    meta = sigmoid(head.score_meta(head.embed(X)))
+    neighbors = LabelNeighbors(head.embed(X_known), Y_known)
+    return {
+        "retrieval": np.log(retrieved / (1 - retrieved)),
+        "meta_labels": np.log(meta @ label_to_meta.T / label_to_meta.sum(axis=1)),
+        "neighbors": neighbors.similarities(head.embed(X)),
+    }
+
+
+def test_learned_scores_by_hand(learned, questions):
+    X, Y = list(questions.texts), questions.Y
+    evidence = evidence_of(learned, X, X, Y)
+    combination = learned.reranker_.combination_
+    log_odds = combination.intercept
+    for name, weight in combination.weights.items():
+        log_odds = log_odds + weight * evidence[name]
+    expected = 1 / (1 + np.exp(-log_odds))
+    assert_allclose(learned.reranker_.predict_proba(X), expected, rtol=1e-3, atol=1e-6)
+    scores = learned.predict_proba(X)
+    assert_allclose(scores, learned.calibration_(expected), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_combination_is_learned_on_held_out_rows_and_kept_by_the_refit(
+    labelled_texts, questions, monkeypatch, shared
+):
+    X, Y = labelled_texts
+    learned_on = []
+
+    def watched(targets, evidence):
+        learned_on.append((targets, evidence))
+        return fit_combination(targets, evidence)
+
+    monkeypatch.setattr(reranking, "fit_combination", watched)
+    reranker = MetaLabelReranker(combine="learned") if shared else make_reranker(combine="learned")
+    kind = {"labels": questions.labels, "reranker": reranker}
+    rest = make_classifier(**kind, refit=False).fit(X, Y)
+    refitted = make_classifier(**kind).fit(X, Y)
+    assert len(learned_on) == 2  # once a fit
+    train, held_out = train_holdout_split(Y, 0.25, random_state=0)
+    for targets, evidence in learned_on:
+        assert_array_equal(targets.toarray(), Y[held_out].toarray())
+        assert {values.shape for values in evidence.values()} == {(len(held_out), 12)}
+    if shared:
+        held_out_texts = [X[i] for i in held_out]
+        expected = evidence_of(rest, held_out_texts, [X[i] for i in train], Y[train])
+        for name, values in learned_on[0][1].items():
+            assert_allclose(values, expected[name], rtol=1e-3, atol=1e-4)
+    assert refitted.reranker_.combination_ == rest.reranker_.combination_
+    assert refitted.reranker_.tower_ is refitted.head_
+    for classifier, rows in [(refitted, np.arange(80)), (rest, train)]:
+        n_texts = np.diff(classifier.reranker_.neighbors_.starts_)
+        assert_array_equal(n_texts, Y[rows].getnnz(axis=0))
+
+
+@pytest.mark.parametrize("has_weight", [True, False])
+@pytest.mark.parametrize(
+    ("reranker", "learned", "n_towers"),
+    [
+        (MetaLabelReranker(), None, (1, 1)),
+        (MetaLabelReranker(alpha=0), None, (1, 0)),
+        (None, ALL, (1, 1)),
+        (None, {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 0.0}, (1, 0)),
+        (make_reranker(combine="learned"), ALL, (2, 2)),
+        (make_reranker(), None, (2, 1)),
+        ("passthrough", None, (1, 0)),
+    ],
+)
+def test_towers_read_each_text_once(
+    labelled_texts, questions, monkeypatch, embeds, reranker, learned, n_towers, has_weight
+):
+    """`n_towers`: with the head among the channels of retrieval, and without."""
+    X, Y = labelled_texts
+    force_weights(monkeypatch, THREE if has_weight else {"lexical": 1.0})
+    if learned is not None:
+        force_combination(monkeypatch, learned)
+    kind = {"labels": questions.labels, "reranker": reranker, "refit": False}
+    classifier = make_classifier(**kind).fit(X, Y)
+    expected = n_towers[0] if has_weight else n_towers[1]
+    for scorer in (classifier, classifier.pipeline_):
+        embeds.clear()
+        scorer.predict_proba(X[:7])
+        assert [n for _, n in embeds] == [7] * expected
+        assert len({id(head) for head, _ in embeds}) == expected
+
+
+def test_shared_tower_is_trained_as_often_as_no_reranker_at_all(
+    labelled_texts, questions, monkeypatch, fits
+):
+    X, Y = labelled_texts
+    force_weights(monkeypatch, {"head": 1.0})
+    expected = None
+    for reranker in ("passthrough", MetaLabelReranker(), None):
+        fits.clear()
+        make_classifier(labels=questions.labels, reranker=reranker).fit(X, Y)
+        expected = expected or list(fits)
+        assert fits == expected
+    assert [name for name, _ in fits].count("ClassCenterHead") == 2
+    assert "MetaLabelReranker" not in [name for name, _ in fits]
+
+
+@pytest.mark.parametrize("reranker", [MetaLabelReranker(), None, make_reranker(combine="learned")])
+def test_memory_changes_no_reranked_score(
+    labelled_texts, questions, tmp_path, fits, monkeypatch, reranker
+):
+    X, Y = labelled_texts
+    force_weights(monkeypatch, HALF)
+    kind = {"labels": questions.labels, "reranker": reranker}
+    plain = make_classifier(**kind).fit(X, Y)
+    expected, combination = plain.predict_proba(X), plain.reranker_.combination_
+    n_plain = sorted(fits)
+    for is_first in (True, False):
+        fits.clear()
+        classifier = make_classifier(**kind, memory=str(tmp_path)).fit(X, Y)
+        assert sorted(fits) == (n_plain if is_first else [])
+        assert classifier.reranker_.combination_ == combination
+        assert classifier.reranker_.tower_ is classifier.head_
+        assert_array_equal(classifier.predict_proba(X), expected)
+        assert_array_equal(classifier.pipeline_.predict_proba(X), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_grid_over_ways_to_rerank_trains_once_a_fold(labelled_texts, questions, tmp_path, fits):
+    """Nothing of the reranker is trained: encoder and head are fetched for each point."""
+    X, Y = labelled_texts
+    grid = [
+        {"reranker__combine": ["product"], "reranker__alpha": [0, 2]},
+        {"reranker__combine": ["product", "learned"], "reranker__mean": ["geometric"]},
+        {"reranker__top_r": [2]},
+    ]
+    search = GridSearchCV(
+        make_classifier(
+            reranker=MetaLabelReranker(), labels=questions.labels, validation_fraction=0.5,
+            lexical=None, refit=False, memory=str(tmp_path),
+        ),
+        grid, cv=MultilabelStratifiedKFold(2), scoring=ndcg_at_5_scorer, error_score="raise",
+    ).fit(X, Y.toarray())  # fmt: skip
+    assert len(search.cv_results_["params"]) == 5
+    assert [name for name, _ in fits] == ["RCPTEncoder", "ClassCenterHead"] * 3
+
+
+def test_nested_parameters_of_the_reranker(questions):
+    classifier = make_classifier(reranker=MetaLabelReranker(), labels=questions.labels)
+    classifier.set_params(
+        reranker__combine="learned", reranker__mean="geometric", reranker__alpha=3
+    )
+    classifier.fit(list(questions.texts), questions.Y)
+    reranker = classifier.reranker_
+    assert (reranker.combine, reranker.mean, reranker.alpha) == ("learned", "geometric", 3)
+    assert reranker.combination_ is not None
+    assert classifier.reranker.labels is None
+    assert not hasattr(classifier.reranker, "combination_")
+    again = clone(classifier).fit(list(questions.texts), questions.Y)
+    assert again.reranker_.combination_ == reranker.combination_
+
+
+def test_pickle_keeps_one_tower(learned, questions):
+    texts = list(questions.texts)
+    back = pickle.loads(pickle.dumps(learned))
+    assert back.reranker_.tower_ is back.head_
+    assert back.reranker_.combination_ == learned.reranker_.combination_
+    assert_array_equal(back.predict_proba(texts), learned.predict_proba(texts))
+    assert_array_equal(back.pipeline_.predict_proba(texts), learned.predict_proba(texts))
+
+
+def test_without_names_neighbors_alone_rerank(labelled_texts):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier = make_classifier().fit(*labelled_texts)
+    assert classifier.labels_ is None
+    assert list(classifier.reranker_.combination_.weights) == ["retrieval", "neighbors"]
+    assert classifier.reranker_.meta_scores(labelled_texts[0]) is None
+
+
+def test_nothing_to_rerank_by(labelled_texts):
+    """No names, so no meta-labels; and a head without vectors, so no neighbors."""
+    X, Y = labelled_texts
+    assert make_classifier(head=FOREIGN).fit(X, Y).reranker_ is None
+    asked = make_classifier(head=FOREIGN, reranker=MetaLabelReranker(combine="learned")).fit(X, Y)
+    assert list(asked.reranker_.combination_.weights) == ["retrieval"]
+    order = np.argsort(-asked.reranker_.predict_proba(X), axis=1, kind="stable")
+    retrieved = asked.retriever_.predict_proba(X)
+    assert_array_equal(order, np.argsort(-retrieved, axis=1, kind="stable"))
+
+
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_too_few_rows_to_learn_on(labelled_texts, questions):
+    """Then scores are multiplied, as the paper does."""
+    X, Y = labelled_texts[0][:30], labelled_texts[1][:30]
+    with pytest.warns(UserWarning, match="rows could be held out"):
+        classifier = make_classifier(labels=questions.labels).fit(X, Y)
+    assert classifier.reranker_.combine == "learned"
+    assert classifier.reranker_.combination_ is None
+    label_to_meta = questions.labels.label_to_meta.toarray()
+    means = classifier.head_.meta_scores(X) @ label_to_meta.T / label_to_meta.sum(axis=1)
+    expected = classifier.retriever_.predict_proba(X) * means
+    assert_allclose(classifier.reranker_.predict_proba(X), expected, rtol=1e-5)
+    assert_array_equal(classifier.pipeline_.predict_proba(X), classifier.predict_proba(X))
+
+
+@pytest.mark.filterwarnings("ignore:.* texts have no label")
+def test_shift_of_unseen_labels_is_that_of_all_rows(labelled_texts, questions):
+    X, Y = labelled_texts
+    Y = sp.csr_matrix(Y.toarray() * ~np.isin(np.arange(12), [2, 9]))
+    shift = unseen_log_odds(Y)
+    assert shift < 0
+    for refit in (True, False):
+        classifier = make_classifier(labels=questions.labels, refit=refit).fit(X, Y)
+        assert classifier.retriever_.unseen_shift == shift
+        assert classifier.retriever_.unseen_curve == classifier.blend_["unseen_curve"]
+        assert_array_equal(classifier.retriever_.unseen, [2, 9])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"combine": "sum"}, {"mean": "harmonic"}, {"top_r": 0}, {"alpha": -1},
+        {"validation_fraction": 0.7}, {"label_to_meta": np.full((12, 2), 2)},
+    ],
+)  # fmt: skip
+def test_parameters_of_the_reranker_are_checked_before_training(labelled_texts, fits, params):
+    with pytest.raises(ValueError, match=f"`{next(iter(params))}`"):
+        make_classifier(reranker=MetaLabelReranker(**params)).fit(*labelled_texts)
+    assert fits == []
+
+
+# --- meta-labels from names -------------------------------------------------------------------
+
+
+class Decomposer:
+    """What a user may write: the first letter of each label."""
+
+    def decompose(self, labels):
+        metas = {name: [f"on {name[0].lower()}"] for name in labels.names}
+        return LabelSpace(labels.names, meta_labels=metas)
+
+
+def names_of(questions):
+    return LabelSpace(questions.labels.names)
+
+
+QUICK = {"encoder": TfidfVectorizer(), "lexical": None, "refit": False}
+
+
+@pytest.mark.parametrize("form", ["labels", "label sets"])
+def test_meta_labels_are_made_of_names(labelled_texts, questions, form):
+    X, Y = labelled_texts
+    labels = names_of(questions) if form == "labels" else None
+    targets = Y if labels else questions.labels.decode(Y)
+    classifier = make_classifier(**QUICK, labels=labels).fit(X, targets)
+    known = labels or LabelSpace.from_targets(targets)
+    expected = NameDecomposer().decompose(known)
+    assert classifier.labels_ == expected
+    assert classifier.labels is labels
+    assert expected.label_to_meta.nnz > 0
+    reranker = classifier.reranker_
+    assert_array_equal(reranker.label_to_meta_.toarray(), expected.label_to_meta.toarray())
+    assert classifier.head_.meta_coef_.shape[0] == expected.label_to_meta.shape[1]
+    assert "meta_labels" in reranker.combination_.weights
+
+
+def test_map_that_is_there_stays(labelled_texts, questions, monkeypatch):
+    monkeypatch.setattr(Decomposer, "decompose", None)
+    monkeypatch.setattr(NameDecomposer, "decompose", None)
+    for given in ("auto", Decomposer(), None):
+        classifier = make_classifier(**QUICK, labels=questions.labels, meta_labels=given)
+        assert classifier.fit(*labelled_texts).labels_ is questions.labels
+
+
+@pytest.mark.parametrize("params", [{"meta_labels": None}, {"reranker": "passthrough"}])
+def test_no_meta_labels_where_nobody_wants_them(labelled_texts, questions, params):
+    labels = names_of(questions)
+    classifier = make_classifier(**QUICK, labels=labels, **params).fit(*labelled_texts)
+    assert classifier.labels_ is labels
+    assert classifier.head_.meta_coef_ is None
+
+
+@pytest.mark.parametrize("reranker", [None, MetaLabelReranker(), make_reranker(FOREIGN)])
+def test_decomposer_of_ones_own(labelled_texts, questions, reranker):
+    X, Y = labelled_texts
+    kind = {"labels": names_of(questions), "meta_labels": Decomposer(), "reranker": reranker}
+    classifier = make_classifier(**QUICK, **kind).fit(X, Y)
+    letters = sorted({name[0].lower() for name in questions.labels.names})
+    assert sorted(classifier.labels_.meta_names) == [f"on {letter}" for letter in letters]
+    assert classifier.reranker_.meta_scores(X).shape == (80, len(letters))
+    assert_array_equal(classifier.pipeline_.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_parameters_of_a_decomposer_are_nested(questions, labelled_texts):
+    classifier = make_classifier(
+        **QUICK, labels=names_of(questions), meta_labels=NameDecomposer(min_labels=3)
+    )
+    classifier = clone(classifier).set_params(meta_labels__min_labels=1)
+    expected = NameDecomposer(min_labels=1).decompose(names_of(questions))
+    assert classifier.fit(*labelled_texts).labels_ == expected
+    assert expected != NameDecomposer(min_labels=3).decompose(names_of(questions))
+
+
+def test_names_that_are_codes_say_nothing(labelled_texts):
+    labels = LabelSpace([f"A{i}" for i in range(12)])
+    with pytest.warns(UserWarning, match="12 of 12 labels read like codes") as caught:
+        classifier = make_classifier(**QUICK, labels=labels).fit(*labelled_texts)
+    assert len(caught) == 1
+    assert classifier.labels_.label_to_meta is None
+    assert list(classifier.reranker_.combination_.weights) == ["retrieval", "neighbors"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clone(classifier).set_params(meta_labels=None).fit(*labelled_texts)
+
+
+def test_decomposer_without_names(labelled_texts, fits):
+    with pytest.raises(ValueError, match="made of label names, and none are known: give `labels`"):
+        make_classifier(meta_labels=NameDecomposer()).fit(*labelled_texts)
+    assert fits == []
+
+
+@pytest.mark.parametrize("given", ["names", 1, True, np.eye(12), NameDecomposer, {"a": ["b"]}])
+def test_what_is_no_decomposer(labelled_texts, questions, fits, given):
+    """An array was compared with a word, which has no truth value; a class was called."""
+    with pytest.raises(TypeError, match="`meta_labels` must be 'auto', an object"):
+        make_classifier(meta_labels=given, labels=names_of(questions)).fit(*labelled_texts)
+    assert fits == []
+
+
+@pytest.mark.parametrize(
+    "result", [None, {"a": ["b"]}, LabelSpace(["a", "b"], meta_labels={"a": ["x"]}), "reversed"]
+)
+def test_decomposer_that_returns_something_else(labelled_texts, questions, fits, result):
+    """Columns of another order would have silently got the meta-labels of other labels."""
+
+    class Wrong:
+        def decompose(self, labels):
+            return LabelSpace(labels.names[::-1]) if result == "reversed" else result
+
+    with pytest.raises(ValueError, match="must return a LabelSpace of the same labels"):
+        make_classifier(meta_labels=Wrong(), labels=names_of(questions)).fit(*labelled_texts)
     assert fits == []
 
 

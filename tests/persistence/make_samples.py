@@ -19,6 +19,7 @@ from skrr2qc import (
     TfidfLinearClassifier,
 )
 from skrr2qc.datasets import make_questions
+from skrr2qc.meta_labels import NameDecomposer
 from skrr2qc.persistence import save_model
 from skrr2qc.persistence._model import FORMAT_VERSION
 from tests.reference.tiny_bert import save_tiny_bert
@@ -33,8 +34,9 @@ def composite():
     clf = RetrievalRerankClassifier(
         RCPTEncoder(hidden_size=16, vocab_size=150, n_epochs=0),
         ClassCenterHead(n_epochs=2),
-        MetaLabelReranker(ClassCenterHead(n_epochs=2)),
+        MetaLabelReranker(ClassCenterHead(n_epochs=2), combine="learned"),
         labels=data.labels,
+        meta_labels=NameDecomposer(aliases={"disc": "circle"}),
         lexical=TfidfLinearClassifier(C=1.0, max_features=300, validation_fraction=0),
         validation_fraction=0.4,
         random_state=0,

@@ -1,5 +1,6 @@
 """Whole models: every public estimator, another process, earlier versions, options."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from skrr2qc import (
     TextCNNClassifier,
     TfidfLinearClassifier,
 )
+from skrr2qc.augmentation import SolutionAugmenter
+from skrr2qc.meta_labels import LLMDecomposer
 from skrr2qc.metrics import precision_at_k
 from skrr2qc.persistence import SavedModelError, load_model, save_model
 from skrr2qc.persistence._model import FORMAT_VERSION
@@ -329,6 +332,25 @@ class Mine(TfidfLinearClassifier):
 def test_what_is_no_model(value, tmp_path):
     with pytest.raises(SavedModelError, match="cannot be saved by itself"):
         save_model(value, tmp_path / "model")
+
+
+def test_language_models_are_no_part_of_a_model(fitted, tmp_path):
+    """A client may hold a key; what it has said is in the label space."""
+    classifier = copy.deepcopy(fitted).set_params(meta_labels=LLMDecomposer(print))
+    with pytest.raises(SavedModelError, match=r"`meta_labels` is of the type .*LLMDecomposer"):
+        save_model(classifier, tmp_path / "model")
+    loaded = load_model(save_model(classifier.set_params(meta_labels=None), tmp_path / "model"))
+    assert_array_equal(loaded.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+
+
+def test_pipeline_with_solutions(tmp_path):
+    augmenter = SolutionAugmenter({text: f"Solution {i}." for i, text in enumerate(TEXTS)})
+    pipeline = make_pipeline(augmenter, linear()).fit(TEXTS, Y)
+    loaded = load_model(save_model(pipeline, tmp_path / "model"))
+    assert_array_equal(loaded.predict_proba(TEXTS), pipeline.predict_proba(TEXTS))
+    pipeline[0].generator = print
+    with pytest.raises(SavedModelError, match=r"`steps\[0\]\[1\].generator` is code"):
+        save_model(pipeline, tmp_path / "other")
 
 
 def test_callable_loss_is_named_with_the_way_out(tmp_path):
