@@ -46,7 +46,8 @@ def fit_combination(Y, evidence, first="retrieval"):
     Minimised is, over the 30 best labels of each row by the first kind of evidence, the mean
     negative log-share of the row's labels in the softmax of the weighted sums, plus a ridge
     that draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
-    nothing, or too few rows, leave the order of retrieval as it is.
+    nothing, or too few rows, leave the order of retrieval as it is. The first kind keeps at least
+    a tenth of its weight, so that there is an order at all where everything misleads.
 
     Parameters
     ----------
@@ -80,8 +81,6 @@ def fit_combination(Y, evidence, first="retrieval"):
     told = np.stack([values[rows, columns] for values in evidence.values()], axis=2)
     prior = np.array([float(name == first) for name in evidence])
     weights = _fit_softmax(told.astype(np.float64), hits, prior)
-    if not weights.any():  # all of it misleads: retrieval's order is as good as any
-        weights = prior
     total = sum(np.float32(w) * evidence[n] for w, n in zip(weights, evidence, strict=True))
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)

@@ -28,7 +28,7 @@ class LabelNeighbors:
     >>> text = np.array([[0.0, 1.0]], dtype=np.float32)
     >>> neighbors.similarities(text).tolist()
     [[0.0, 1.0]]
-    >>> neighbors.excess(text).round(1).tolist()  # the others have 0.3 and 0.6 on average
+    >>> neighbors.excess(text).astype(float).round(1).tolist()  # others have 0.3 and 0.6
     [[-0.3, 0.4]]
     """
 

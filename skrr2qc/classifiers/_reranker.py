@@ -19,6 +19,7 @@ from .._validation import (
     check_texts,
 )
 from ..model_selection import train_holdout_split
+from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
 from ._neighbors import LabelNeighbors
@@ -37,7 +38,7 @@ def scores_meta_labels(tower, label_to_meta):
     return known.shape == label_to_meta.shape and (known != label_to_meta).nnz == 0
 
 
-class MetaLabelReranker(TransformerMixin, ClassifierMixin, BaseEstimator):
+class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
     """Rerank label scores by the scores of the meta-labels that each label is made of.
 
     Parameters

@@ -19,6 +19,7 @@ from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
 from ..meta_labels import NameDecomposer
 from ..model_selection import train_holdout_split
+from ..persistence import SavedModelMixin
 from ._blend import ChannelBlend, choose_blend, unseen_log_odds
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
@@ -37,7 +38,7 @@ _Parts = namedtuple("_Parts", "channels reranker")
 Stages = namedtuple("Stages", "retrieval meta reranked final")
 
 
-class RetrievalRerankClassifier(ClassifierMixin, BaseEstimator):
+class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
     """Retrieve labels with a fine-tuned encoder, then rerank them by their meta-labels [1]_.
 
     Parameters

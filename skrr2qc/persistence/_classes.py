@@ -88,6 +88,12 @@ BACKBONE_TYPES = {
     *("roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta"),
     *("xlm-roberta-xl", "xmod"),
 }
+# Keys that some version of that library names in one class and another in all of them.
+_OF_ALL_CONFIGS = {
+    *("model_type", "position_embedding_type", "chunk_size_feed_forward", "tie_word_embeddings"),
+    *("is_decoder", "is_encoder_decoder", "add_cross_attention", "use_cache"),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"),
+}
 # Keys of a configuration that can make that library ask a hub, or that say nothing of a network.
 _NEVER_IN_CONFIG = re.compile(
     "self|kwargs|auto_map|.*_implementation.*|.*quantization.*|.*name_or_path|architectures|"
@@ -163,7 +169,7 @@ def network_config(config, *, is_read):
     import transformers
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    known = {"model_type", "position_embedding_type"}
+    known = set(_OF_ALL_CONFIGS)
     known |= set(inspect.signature(CONFIG_MAPPING[kind].__init__).parameters)
     known = {name for name in known if not _NEVER_IN_CONFIG.fullmatch(name)}
     if is_read and not config.keys() <= known:

@@ -38,6 +38,54 @@ def test_by_hand():
     assert similarities.dtype == np.float32
 
 
+def test_excess_by_hand():
+    """Less what others have on average: label 0 is 0.6 from text 1, label 1 is 0.8 from text 2."""
+    vectors = np.float32([[1, 0], [0.6, 0.8], [0.8, 0.6]])
+    neighbors = LabelNeighbors(vectors, sp.csr_matrix([[1, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    others = [0.96, (0.6 + 0.8) / 2, 0]  # only text 2 has not label 0; nothing has label 2
+    assert_allclose(neighbors.typical_, others, rtol=1e-6)
+    excess = neighbors.excess(np.float32([[1, 0], [0, 1]]))
+    assert_allclose(excess, [[1 - 0.96, 1 - 0.7, 0], [0.8 - 0.96, 0 - 0.7, 0]], atol=1e-6)
+    assert excess.dtype == np.float32
+
+
+def test_what_is_typical_equals_slow_loop():
+    vectors, Y = make_texts()
+    nearest, has_label = slow_similarities(vectors, vectors, Y), Y.toarray() > 0
+    expected = [nearest[~has_label[:, j], j].mean() for j in range(Y.shape[1])]
+    assert_allclose(LabelNeighbors(vectors, Y).typical_, expected, rtol=1e-5)
+
+
+def test_label_of_all_texts_has_nothing_typical():
+    vectors, Y = make_texts()
+    Y = sp.hstack([Y, sp.csr_matrix(np.ones((30, 1)))]).tocsr()
+    neighbors = LabelNeighbors(vectors, Y)
+    assert neighbors.typical_[-1] == 0
+    assert_allclose(neighbors.excess(vectors)[:, -1], 1, rtol=1e-6)
+
+
+def test_frequent_label_is_not_ahead_for_being_frequent():
+    """A label with many texts has one near to anything."""
+    rng = np.random.default_rng(0)
+    vectors = normalize(rng.normal(size=(400, 3))).astype(np.float32)
+    Y = sp.csr_matrix(np.column_stack([rng.random(400) < 0.5, rng.random(400) < 0.02]))
+    neighbors = LabelNeighbors(vectors, Y)
+    queries = normalize(rng.normal(size=(300, 3))).astype(np.float32)
+    frequent, rare = neighbors.similarities(queries).mean(axis=0)
+    assert frequent > rare + 0.1
+    assert_allclose(neighbors.excess(queries).mean(axis=0), 0, atol=0.05)
+
+
+def test_only_so_many_texts_show_what_is_typical(monkeypatch):
+    vectors, Y = make_texts()
+    monkeypatch.setattr(module, "_SAMPLE", 3)
+    sample = [0, 14, 29]
+    nearest, has_label = slow_similarities(vectors[sample], vectors, Y), Y[sample].toarray() > 0
+    n_without = np.maximum((~has_label).sum(axis=0), 1)
+    expected = (nearest * ~has_label).sum(axis=0) / n_without
+    assert_allclose(LabelNeighbors(vectors, Y).typical_, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
 def test_equals_slow_loop(form):
     vectors, Y = make_texts()
@@ -71,17 +119,16 @@ def test_order_of_training_texts_does_not_matter():
     vectors, Y = make_texts()
     queries, _ = make_texts(5, seed=1)
     shuffled = np.random.default_rng(2).permutation(len(vectors))
-    assert_allclose(
-        LabelNeighbors(vectors[shuffled], Y[shuffled]).similarities(queries),
-        LabelNeighbors(vectors, Y).similarities(queries),
-        rtol=1e-6,
-    )
+    other, neighbors = LabelNeighbors(vectors[shuffled], Y[shuffled]), LabelNeighbors(vectors, Y)
+    assert_allclose(other.similarities(queries), neighbors.similarities(queries), rtol=1e-6)
+    assert_allclose(other.excess(queries), neighbors.excess(queries), atol=1e-6)
 
 
 def test_labels_without_any_text():
     vectors, Y = make_texts()
     nothing = LabelNeighbors(vectors, sp.csr_matrix(Y.shape))
     assert_array_equal(nothing.similarities(vectors), np.zeros(Y.shape))
+    assert_array_equal(nothing.excess(vectors), np.zeros(Y.shape))
 
 
 def test_no_text_asked_for():

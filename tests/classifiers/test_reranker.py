@@ -538,7 +538,16 @@ def learned(retriever=LINEAR, classifier=LINEAR, **params):
     return MetaLabelReranker(classifier, retriever=retriever, combine="learned", **params)
 
 
-def evidence_by_hand(label_scores, meta_scores, meta_of, mean="arithmetic"):
+def log_rates_by_hand(Y, meta_of):
+    """Mean share of texts with a label's meta-labels, or with the label itself without any."""
+    rates = []
+    for j, metas in enumerate(meta_of):
+        sharing = [[k for k in range(len(meta_of)) if m in meta_of[k]] for m in metas] or [[j]]
+        rates.append(np.mean([Y[:, labels].any(axis=1).mean() for labels in sharing]))
+    return np.log(np.maximum(rates, 1e-4))
+
+
+def evidence_by_hand(label_scores, meta_scores, meta_of, Y, mean="arithmetic"):
     """Log-odds of labels; log mean of meta-labels, or the label's own score without any."""
     scores = np.clip(label_scores, 1e-6, 1 - 1e-6)
     means = slow_rerank(np.ones(scores.shape), meta_scores, meta_of, mean=mean)
@@ -547,7 +556,7 @@ def evidence_by_hand(label_scores, meta_scores, meta_of, mean="arithmetic"):
             means[:, j] = scores[:, j]
     return {
         "retrieval": np.log(scores / (1 - scores)),
-        "meta_labels": np.log(np.maximum(means, 1e-6)),
+        "meta_labels": np.log(np.maximum(means, 1e-6)) - log_rates_by_hand(Y, meta_of),
     }
 
 
@@ -565,9 +574,8 @@ def test_combination_is_learned_on_held_out_rows_of_parts_fitted_on_the_rest(mon
     retriever = clone(LINEAR).fit(X[train], Y[train])
     classifier = clone(LINEAR).fit(X[train], Y[train] @ MAP > 0)
     meta_of = [np.flatnonzero(row) for row in MAP]
-    evidence = evidence_by_hand(
-        retriever.predict_proba(X[held_out]), classifier.predict_proba(X[held_out]), meta_of, mean
-    )
+    scores = retriever.predict_proba(X[held_out]), classifier.predict_proba(X[held_out])
+    evidence = evidence_by_hand(*scores, meta_of, Y[train], mean)
     expected = fit_combination(sp.csr_matrix(Y[held_out]), evidence)
     assert reranker.combination_.weights == pytest.approx(expected.weights, rel=1e-3)
     assert reranker.combination_.intercept == pytest.approx(expected.intercept, rel=1e-3)
@@ -575,25 +583,25 @@ def test_combination_is_learned_on_held_out_rows_of_parts_fitted_on_the_rest(mon
     assert reranker.threshold_ == pytest.approx(threshold, rel=1e-2)
 
     label_scores = probabilities(reranker.retriever_, X)
-    final = evidence_by_hand(label_scores, reranker.meta_scores(X), meta_of, mean)
+    final = evidence_by_hand(label_scores, reranker.meta_scores(X), meta_of, Y, mean)
     assert_allclose(reranker.predict_proba(X), reranker.combination_.apply(final), rtol=1e-4)
 
 
 def test_retriever_that_memorises_its_training_rows_does_not_win():
     """On rows that it knows it is perfect, and all the weight would be its own."""
-    X, Y = make_rows()
+    X, Y = make_rows(900)
     reranker = learned(Memoriser()).fit(X, Y)
     weights = reranker.combination_.weights
     meta_of = [np.flatnonzero(row) for row in MAP]
-    known = evidence_by_hand(reranker.retriever_.predict_proba(X), reranker.meta_scores(X), meta_of)
+    scores = reranker.retriever_.predict_proba(X), reranker.meta_scores(X)
+    known = evidence_by_hand(*scores, meta_of, Y)
     fooled = fit_combination(sp.csr_matrix(Y), known)
     assert fooled.weights["retrieval"] > 10 * fooled.weights["meta_labels"]
-    assert weights["retrieval"] < 0.6 * weights["meta_labels"]
+    assert weights["retrieval"] < weights["meta_labels"]
 
-    X_new, Y_new = make_rows(seed=1)
-    new = evidence_by_hand(
-        reranker.retriever_.predict_proba(X_new), reranker.meta_scores(X_new), meta_of
-    )
+    X_new, Y_new = make_rows(300, seed=1)
+    scores = reranker.retriever_.predict_proba(X_new), reranker.meta_scores(X_new)
+    new = evidence_by_hand(*scores, meta_of, Y)
     quality = ndcg_at_k(Y_new, reranker.predict_proba(X_new), 5)
     assert quality > ndcg_at_k(Y_new, fooled.apply(new), 5) + 0.05
 
@@ -607,8 +615,9 @@ def test_neighbors_do_not_count_the_row_itself():
         retriever=ClassCenterHead(n_epochs=1, random_state=0), combine="learned",
         validation_fraction=0.4, random_state=0,
     ).fit(X, Y)  # fmt: skip
-    neighbors = reranker.neighbors_.similarities(reranker.tower_.embed(X))
-    assert_allclose(neighbors[Y > 0], 1, rtol=1e-5)
+    neighbors = reranker.neighbors_.excess(reranker.tower_.embed(X))
+    nearest = neighbors + reranker.neighbors_.typical_
+    assert_allclose(nearest[Y > 0], 1, rtol=1e-5)
     fooled = fit_combination(
         sp.csr_matrix(Y), {"retrieval": np.zeros(Y.shape), "neighbors": neighbors}
     )
@@ -636,7 +645,7 @@ def test_without_a_map_neighbors_are_evidence():
     own = reranker.retriever_
     evidence = {
         "retrieval": own.decision_function(X),
-        "neighbors": LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).similarities(own.embed(X)),
+        "neighbors": LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).excess(own.embed(X)),
     }
     expected = reranker.combination_.apply(evidence)
     assert_allclose(reranker.predict_proba(X), expected, rtol=1e-3, atol=1e-6)
@@ -650,8 +659,10 @@ def test_all_evidence_of_a_shared_tower():
     head = reranker.retriever_
     vectors = head.embed(X)
     meta_of = [np.flatnonzero(row) for row in MAP]
-    evidence = evidence_by_hand(head.predict_proba(X), sigmoid(head.score_meta(vectors)), meta_of)
-    evidence["neighbors"] = LabelNeighbors(vectors, sp.csr_matrix(Y)).similarities(vectors)
+    evidence = evidence_by_hand(
+        head.predict_proba(X), sigmoid(head.score_meta(vectors)), meta_of, Y
+    )
+    evidence["neighbors"] = LabelNeighbors(vectors, sp.csr_matrix(Y)).excess(vectors)
     expected = reranker.combination_.apply(evidence)
     assert_allclose(reranker.predict_proba(X), expected, rtol=1e-4)
     assert_array_equal(reranker.predict(X), reranker.predict_proba(X) > reranker.threshold_)
@@ -665,7 +676,10 @@ def test_label_without_meta_labels_stands_for_itself_in_a_combination_and_keeps_
     meta_scores = np.array([[0.1, 0.7, 0.6, 0.8]])
     reranker.combination_ = Combination({"retrieval": 0.0, "meta_labels": 1.0})
     means = np.array([[0.4, 0.65, 0.3, 0.8, 0.45]])
-    assert_allclose(reranker.fuse(label_scores, meta_scores), sigmoid(np.log(means)), rtol=1e-6)
+    rates = np.exp(log_rates_by_hand(Y, [np.flatnonzero(row) for row in MAP]))
+    expected = sigmoid(np.log(means / rates))
+    assert_allclose(reranker.fuse(label_scores, meta_scores), expected, rtol=1e-6)
+    assert rates[2] == pytest.approx(Y[:, 2].mean())
     reranker.combination_ = None
     means[0, 2] = 1
     assert_allclose(reranker.fuse(label_scores, meta_scores), label_scores * means, rtol=1e-6)

@@ -1120,10 +1120,11 @@ def evidence_of(classifier, X, X_known, Y_known):
     retrieved = classifier.retriever_.predict_proba(X).astype(np.float64)
     meta = sigmoid(head.score_meta(head.embed(X)))
     neighbors = LabelNeighbors(head.embed(X_known), Y_known)
+    rates = np.asarray((Y_known @ label_to_meta > 0).mean(axis=0)).ravel()
     return {
         "retrieval": np.log(retrieved / (1 - retrieved)),
-        "meta_labels": np.log(meta @ label_to_meta.T / label_to_meta.sum(axis=1)),
-        "neighbors": neighbors.similarities(head.embed(X)),
+        "meta_labels": np.log(meta @ label_to_meta.T / (label_to_meta @ rates)),
+        "neighbors": neighbors.excess(head.embed(X)),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
@@ -75,11 +75,13 @@ def same(one, other):
     return one == other
 
 
+@settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_plain_values(value):
     assert same(round_trip(value)[0], value)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(), max_size=5), min_size=100, max_size=140))
 def test_many_strings_become_bytes(texts):
     assert round_trip(texts) == [texts]
