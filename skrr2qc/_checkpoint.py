@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 _COMMIT = "checkpoint.json"
-_FORMAT = "skrr2qc checkpoint 1"
+_FORMAT = "skrr2qc checkpoint 2"
 _STALE = 600.0  # seconds after which a file without a commit is a leftover
-_KEYS = {"fingerprint", "tensors", "state", "extra_state"}
+_KEYS = {"fingerprint", "tensors", "state", "extra_state", "checksum"}
 _EXTRA = "extra."  # begins the names of tensors that are the caller's
 _OURS = re.compile(r"\.checkpoint-[0-9a-f]{32}\.tmp|checkpoint-\d+-[0-9a-f]{16}\.safetensors")
 
@@ -24,8 +24,8 @@ class Checkpoint:
     """Last state of a long run in a folder, as safetensors and JSON.
 
     A save writes the tensors under a new name, then replaces ``checkpoint.json``, which names
-    them with their size and digest. A process killed at any moment so leaves either the old or
-    the new checkpoint, whole.
+    them with their size and digest, and holds a digest of its own content. A process killed at
+    any moment so leaves either the old or the new checkpoint, whole.
 
     Parameters
     ----------
@@ -129,6 +129,7 @@ class Checkpoint:
             entry = self._write_tensors(tensors | extra, step, temporary)
             commit = {"format": _FORMAT, "fingerprint": self.fingerprint, "tensors": entry}
             commit |= {"state": state, "extra_state": self.extra_state}
+            commit["checksum"] = _checksum(commit)
             temporary.write_text(_to_json(commit), encoding="utf-8")
             self._move(temporary, _COMMIT)
         except (OSError, SafetensorError) as error:
@@ -156,6 +157,8 @@ class Checkpoint:
                 f"{path} is no checkpoint of this version of skrr2qc. Give another `checkpoint_dir`"
                 ", or delete the folder if it is of no more use."
             )
+        if commit["checksum"] != _checksum(commit):
+            raise _damaged(path, "does not say what was written to it")
         return commit
 
     def _check_fingerprint(self, commit):
@@ -252,6 +255,13 @@ def _separate(tensors):
         separate[name] = tensor.clone() if place in seen else tensor
         seen.add(place)
     return separate
+
+
+def _checksum(commit):
+    """Digest of what a commit says, in whatever layout it says it."""
+    content = {key: value for key, value in commit.items() if key != "checksum"}
+    canonical = json.dumps(json.loads(_to_json(content)), sort_keys=True)
+    return hashlib.blake2b(canonical.encode()).hexdigest()
 
 
 def _damaged(path, what):

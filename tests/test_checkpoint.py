@@ -269,6 +269,7 @@ def test_seconds_of_a_resumed_epoch_are_added(tmp_path):
     commit = json.loads(path.read_text())
     assert commit["state"]["seconds"] >= 0
     commit["state"]["seconds"] = 1000.0
+    commit["checksum"] = _checkpoint._checksum(commit)
     path.write_text(json.dumps(commit))
     with pytest.raises(Stopped):  # and once more in the same epoch
         train(open_checkpoint(tmp_path, every=1), after_step=stop_at(8))
