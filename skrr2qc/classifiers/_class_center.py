@@ -538,7 +538,9 @@ class ClassCenterHead(
         if self.labels is None or not self._tunes_backbone() or self.center_init == "means":
             return None
         names = getattr(self.encoder_, "label_embeddings_", None)
-        if names is None or getattr(self.encoder_, "labels", None) != self.labels:
+        known, own = getattr(self.encoder_, "labels", None), self.labels
+        is_known = known is not None and (known.names, known.texts) == (own.names, own.texts)
+        if names is None or not is_known:
             names = self.encoder_.transform(list(self.labels.texts))
         return names
 

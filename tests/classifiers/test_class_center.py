@@ -1079,3 +1079,17 @@ def test_weight_of_meta_labels_out_of_range(head, labelled_texts, monkeypatch, w
     monkeypatch.setattr(ClassCenterHead, "_train", None)
     with pytest.raises(error, match="`meta_weight`"):
         head.set_params(meta_weight=weight).fit(*labelled_texts)
+
+
+@pytest.mark.parametrize(("other", "expected"), [({}, "own"), ({"texts": ["x", "y", "z"]}, "new")])
+def test_vectors_of_label_texts_are_the_encoders_own(bert, bert_texts, other, expected):
+    """A map to meta-labels made the label space another one, and the vectors were lost."""
+    X, Y = bert_texts
+    labels = LabelSpace(["a", "b", "c"])
+    encoder = clone(bert).set_params(labels=labels, n_epochs=0).fit(X)
+    assert encoder.label_embeddings_.shape[0] == 3
+    encoder.label_embeddings_ = 0 * encoder.label_embeddings_ + 1
+    known = LabelSpace(labels.names, meta_labels={"a": ["m"], "b": ["m"]}, **other)
+    head = ClassCenterHead(FrozenEstimator(encoder), labels=known, n_epochs=1, random_state=0)
+    names = head.fit(X, Y)._label_names()
+    assert (names == 1).all() == (expected == "own")
