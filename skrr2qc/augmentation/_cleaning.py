@@ -19,7 +19,8 @@ _ANNOUNCEMENT = re.compile(
     r"|\b(?:topics?|knowledge\s+points?|tags?)\s*:",
     re.IGNORECASE,
 )
-_THOUGHTS = re.compile(r"\A.*</think>", re.DOTALL)
+# Up to the last mark; all of an answer that breaks off while the model thinks.
+_THOUGHTS = re.compile(r"\A.*</think>|\A\s*<think>.*", re.DOTALL)
 
 _MIN_TOKENS_OF_LOOP = 24  # less is a short answer, not a loop
 _MIN_COPIES = 5  # four options of an exercise may repeat its words, one each

@@ -50,6 +50,8 @@ from ._tower_training import (
 _FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to nothing
 # Of a batch where no gradient is needed: more tokens at once are slower on a CPU.
 _TEXTS, _TOKENS_ON_CPU, _TOKENS = 256, 2048, 16_384
+_ROWS = 8  # of features, at least and in steps: products of one or two rows round differently
+_LOGITS = 2**20  # held in float64 at a time
 
 
 class ClassCenterHead(
@@ -312,16 +314,19 @@ class ClassCenterHead(
             X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
         device = resolve_device(self.device)
+        n_rows = len(X) if self.encoder is not None else X.shape[0]
+        inputs = inputs if self._tunes_backbone() else _with_empty_rows(inputs)
         batches = self._wide_batches(inputs, device)
-        return collect_outputs(TowerVectors(self.module_), batches, device)
+        return collect_outputs(TowerVectors(self.module_), batches, device)[:n_rows]
 
     def score_embeddings(self, embeddings):
         """Logits from what `embed` returned; ndarray of shape (n, L), float32."""
         check_is_fitted(self)
         head = self._label_head()
-        with torch.inference_mode():
-            tensor = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32))
-            return head(tensor.to(head.bias.device)).cpu().numpy()
+        weight, bias, log_scale = (
+            p.detach().cpu().numpy() for p in (head.weight, head.bias, head.log_scale)
+        )
+        return _linear_scores(embeddings, weight, bias, np.exp(np.float64(log_scale)))
 
     def meta_scores(self, X):
         """Scores of the meta-labels; ndarray of shape (n, M), or None without a layer for them."""
@@ -330,7 +335,7 @@ class ClassCenterHead(
     def score_meta(self, embeddings):
         """Logits of the meta-labels from what `embed` returned; ndarray of shape (n, M)."""
         check_is_fitted(self)
-        return np.asarray(embeddings, np.float32) @ self.meta_coef_.T + self.meta_intercept_
+        return _linear_scores(embeddings, self.meta_coef_, self.meta_intercept_)
 
     def transform(self, X):
         """Label scores, followed by the features themselves if `passthrough`.
@@ -585,9 +590,11 @@ class ClassCenterHead(
         return TokenBatches(inputs, Y, batch_size=batch_size, pad_id=pad_id, **kwargs)
 
     def _wide_batches(self, inputs, device, **kwargs):
-        """Batches to be read only."""
-        max_tokens = _TOKENS_ON_CPU if device == "cpu" else _TOKENS
-        return self._batches(inputs, batch_size=_TEXTS, max_tokens=max_tokens, **kwargs)
+        """Batches to be read only, in which a text's company leaves no trace."""
+        kwargs["max_tokens"] = _TOKENS_ON_CPU if device == "cpu" else _TOKENS
+        if self._tunes_backbone():
+            kwargs["max_length"] = self.encoder_.tokenizer_.max_length
+        return self._batches(inputs, batch_size=_TEXTS, **kwargs)
 
     def _label_head(self):
         return self.module_.head
@@ -606,6 +613,31 @@ class ClassCenterHead(
         if not has_encoder and isinstance(content, dict) and "n_inputs" not in content["init_args"]:
             return content  # waits for attach_encoder
         return super()._restore_module(name, content)
+
+
+def _linear_scores(embeddings, weight, bias, factor=1.0):
+    """Logits (n, L), rounded to float32 at the end: what float32 products of other numbers of
+    rows differ by would show in scores, for cosines count twenty times and more.
+    """
+    weight = weight.astype(np.float64).T
+    logits = np.empty((len(embeddings), len(bias)), dtype=np.float32)
+    step = max(1, _LOGITS // max(logits.shape[1], 1))
+    for start in range(0, len(logits), step):
+        rows = slice(start, start + step)
+        logits[rows] = factor * (np.asarray(embeddings[rows], np.float64) @ weight) + bias
+    return logits
+
+
+def _with_empty_rows(X):
+    """Features (n, d) with as many rows of zeros below them as make a multiple of 8."""
+    n_empty = -X.shape[0] % _ROWS
+    if not n_empty:
+        return X
+    if sp.issparse(X):
+        empty = sp.csr_matrix((n_empty, X.shape[1]), dtype=X.dtype)
+        return sp.vstack([X, empty], format="csr")
+    X = np.asarray(X)
+    return np.concatenate([X, np.zeros((n_empty, X.shape[1]), dtype=X.dtype)])
 
 
 def _log_odds(logits):

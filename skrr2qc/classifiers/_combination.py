@@ -14,6 +14,7 @@ from ..metrics import top_k
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
 _LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
+_LEAST_SPREAD = 1e-4  # of evidence; what varies less is a matter of rounding, and not blown up
 _MAX_ENTRIES = 4_000_000  # held-out scores used
 
 
@@ -91,7 +92,7 @@ def _fit_softmax(told, hits, prior):
     told, hits = told[hits.any(axis=1)], hits[hits.any(axis=1)]
     if not len(told):
         return prior
-    spread = np.maximum(told.std(axis=(0, 1)), 1e-6)
+    spread = np.maximum(told.std(axis=(0, 1)), _LEAST_SPREAD)
     told, prior = told / spread, prior * spread
     shares = hits / hits.sum(axis=1, keepdims=True)
 

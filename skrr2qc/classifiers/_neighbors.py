@@ -59,7 +59,7 @@ class LabelNeighbors:
         n_labels = len(self.starts_) - 1
         nearest = np.zeros((len(vectors), n_labels), dtype=np.float32)
         has_text = np.flatnonzero(np.diff(self.starts_))
-        n_rows = max(1, _MAX_ENTRIES // max(len(self.rows_), 1))
+        n_rows = max(1, _MAX_ENTRIES // max(len(self.rows_), len(self.vectors)))
         for start in range(0, len(vectors) if len(has_text) else 0, n_rows):
             block = slice(start, start + n_rows)
             cosines = vectors[block] @ self.vectors.T  # (b, N)

@@ -18,6 +18,7 @@ from .._validation import (
     check_number,
     check_texts,
 )
+from ..label_space import LabelSpace
 from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
@@ -359,6 +360,11 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         return tags
 
     def _check_parameters(self):
+        if self.labels is not None and not isinstance(self.labels, LabelSpace):
+            raise TypeError(
+                f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
+                "Build one with LabelSpace(names)."
+            )
         check_choice(self.combine, "combine", ("product", "learned"))
         check_choice(self.mean, "mean", MEANS)
         check_number(self.alpha, "alpha", minimum=0)
@@ -381,8 +387,15 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             targets = check_label_matrix((Y @ self.label_to_meta_ > 0).astype(np.float32))
             classifier = ClassCenterHead(loss="bce") if self.classifier is None else self.classifier
             classifier = inherit(classifier, self)
-            classifier = with_encoder(classifier, self.encoder)
+            classifier = with_encoder(classifier, self._encoder_of_texts())
             self.classifier_ = fit_multilabel(classifier, self._meta_features(X), targets)
+
+    def _encoder_of_texts(self):
+        """The encoder given, or else the one that the retriever reads texts with."""
+        encoder = getattr(self.retriever_, "encoder_", None)
+        if self.encoder is not None or encoder is None or self.classifier is not None:
+            return self.encoder
+        return encoder if isinstance(encoder, FrozenEstimator) else FrozenEstimator(encoder)
 
     def _shares(self):
         """Whether the tower scores just the meta-labels of the map, and nothing else shall."""

@@ -312,6 +312,12 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
                 "Build one with LabelSpace(names)."
             )
         self._check_meta_labels()
+        if not isinstance(self.reranker, (str, type(None), MetaLabelReranker)):
+            raise TypeError(f"`reranker` must be a MetaLabelReranker, got {self.reranker!r:.80}.")
+        if getattr(self.reranker, "retriever", None) is not None:
+            raise ValueError(
+                "`reranker__retriever` must be None: labels are retrieved by `head` and `lexical`."
+            )
         inner = getattr(self.reranker, "classifier", None)
         for part in (self.head, self.lexical, self.reranker, inner):
             if hasattr(part, "_check_parameters"):
@@ -403,7 +409,8 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             warnings.warn(
                 f"Only {len(held_out)} rows could be held out, too few to choose on: the "
                 "threshold is chosen on the training rows, where scores are too high, and labels "
-                "are scored by the head alone. Give more rows, or a larger `validation_fraction`.",
+                "are scored by the head alone, times their meta-labels' scores where there are any. "
+                "Give more rows, or a larger `validation_fraction`.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -159,7 +159,8 @@ def generate_texts(generator, prompts, *, seed=0, schema=None):
     check_request(seed, schema)
     prompts = list(prompts)
     answers = generator(prompts, seed=seed, schema=schema) if prompts else []
-    if isinstance(answers, str) or not all(isinstance(answer, str) for answer in answers):
+    is_list = hasattr(answers, "__len__") and not isinstance(answers, str)
+    if not is_list or not all(isinstance(answer, str) for answer in answers):
         raise TypeError(
             f"The generator must return one str for each prompt, got {type(answers).__name__} "
             f"{answers!r:.80}."

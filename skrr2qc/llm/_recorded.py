@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from ._cache import request_key
 from ._protocol import (
+    CallLimitError,
     GenerationError,
     check_prompts,
     check_request,
@@ -36,11 +37,12 @@ class RecordedGenerator(BaseEstimator):
     Raises
     ------
     FileNotFoundError
-        When called: there is no file, and no `source` to make one.
+        When called: there is no file, and no `source` to make one, or no folder to make it in.
     ValueError
         When called: a line is no record.
     GenerationError
-        When called: a prompt has no record, and there is no `source`.
+        When called: a prompt has no record, and there is no `source`, or it fails. A
+        `CallLimitError` where the source has met its limit.
 
     Examples
     --------
@@ -87,7 +89,8 @@ class RecordedGenerator(BaseEstimator):
         reasons = self._reasons(keys, conversations, seed, schema, records, error)
         if reasons:
             text = describe_failures(reasons, len(keys))
-            raise GenerationError(text, answers, reasons) from error
+            kind = CallLimitError if isinstance(error, CallLimitError) else GenerationError
+            raise kind(text, answers, reasons) from error
         return answers
 
     def _read(self):
@@ -97,6 +100,10 @@ class RecordedGenerator(BaseEstimator):
             if self.source is None:
                 raise FileNotFoundError(
                     f"There are no recorded answers at {path}. Give a `source` to record some."
+                )
+            if not path.parent.is_dir():
+                raise FileNotFoundError(
+                    f"The folder of the recorded answers {path} does not exist. Make it first."
                 )
             return {}
         records = {}

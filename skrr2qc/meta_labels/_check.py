@@ -262,10 +262,17 @@ def check_settings(
             raise TypeError(f"{name} must be a mapping, got {type(value).__name__}.")
     aliases, links = dict(aliases or {}), {}
     for lower, uppers in (hypernyms or {}).items():
+        if not isinstance(uppers, Iterable):
+            raise TypeError(
+                f"hypernyms[{lower!r}] must be a str or a sequence of them, got "
+                f"{type(uppers).__name__}."
+            )
         links[lower] = (uppers,) if isinstance(uppers, str) else tuple(uppers)
     for name in (*aliases, *aliases.values(), *links, *(u for up in links.values() for u in up)):
         if not isinstance(name, str):
             raise TypeError(f"aliases and hypernyms must name meta-labels by str, got {name!r}.")
+        if not name.strip():
+            raise ValueError(f"aliases and hypernyms must hold names not blank, got {name!r}.")
     all_above(links)
     return resolve_aliases(aliases), links
 

@@ -265,9 +265,9 @@ def _phrases(readings: dict[str, str], language: str) -> MetaMap:
         name: written(p for run in parts for p in phrases[run] if any(map(is_content, p)))
         for name, parts in runs.items()
     }
-    # A label named "other" has nothing but itself.
+    # A label named "other" has nothing but itself, one named "!" has nothing.
     return {
-        name: metas or written([phrase_units(readings[name])] if readings[name] else [])
+        name: metas or written(filter(None, [phrase_units(readings[name])]))
         for name, metas in found.items()
     }
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from .._validation import check_number, check_texts
 from ..label_space import LabelSpace
 from ..llm import CallLimitError, GenerationError, generate_texts
-from ._check import repair_meta_labels, with_meta_labels
+from ._check import check_settings, repair_meta_labels, with_meta_labels
 from ._prompts import SCHEMA, build_prompt, parse_answer, topic_names
 from ._reading import is_code
 from ._voting import agreement, canonical_phrases, majority_vote
@@ -264,15 +264,16 @@ class LLMDecomposer(BaseEstimator):
             unanswered=unanswered,
             from_fallback=tuple(name for name in unanswered if voted[name]),
         )
-        self._unfinished = {}
         self._tell(asking)
-        return repair_meta_labels(
+        repaired = repair_meta_labels(
             with_meta_labels(labels, voted),
             aliases=self.aliases,
             hypernyms=self.hypernyms,
             min_labels=self.min_labels,
             max_df=self.max_df,
         )
+        self._unfinished = {}  # not before: a mistake found until here must not cost the answers
+        return repaired
 
     def _check(self, labels):
         if not isinstance(labels, LabelSpace):
@@ -288,7 +289,8 @@ class LLMDecomposer(BaseEstimator):
                     f"`{name}` must be a callable, got {value!r:.60} ({type(value).__name__}). "
                     "See the docstring for what it is called with."
                 )
-        if self.fallback is not None and not hasattr(self.fallback, "decompose"):
+        is_decomposer = hasattr(self.fallback, "decompose") and not isinstance(self.fallback, type)
+        if self.fallback is not None and not is_decomposer:
             raise TypeError(
                 f"`fallback` must have a method decompose, got {self.fallback!r:.60}. Pass "
                 "NameDecomposer()."
@@ -296,6 +298,7 @@ class LLMDecomposer(BaseEstimator):
         for name in ("n_runs", "batch_size", "max_attempts", "min_labels"):
             check_number(getattr(self, name), name, minimum=1, integer=True)
         check_number(self.max_df, "max_df", above=0, maximum=1)
+        check_settings(self.aliases, self.hypernyms, self.min_labels, self.max_df)
         check_number(self.random_state, "random_state", minimum=0, integer=True)
         if self.task is not None and not isinstance(self.task, str):
             raise TypeError(f"`task` must be a str or None, got {self.task!r:.60}.")
@@ -328,6 +331,7 @@ class LLMDecomposer(BaseEstimator):
         report = self.report_
         n_lost = len(report.unanswered) - len(report.from_fallback)
         if len(report.unanswered) == report.n_labels - report.n_demonstrated > 0 and n_lost:
+            self._unfinished = {}
             raise RuntimeError(
                 f"The model answered for none of the {len(report.unanswered)} labels: "
                 f"{report.n_broken} of {report.n_prompts} answers were no JSON object"

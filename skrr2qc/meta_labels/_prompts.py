@@ -36,6 +36,7 @@ _MAX_CHARACTERS = 60  # of a phrase: more is a sentence
 _MAX_WORDS = 8
 _MAX_DEPTH = 4  # of lists and objects in an answer
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no file can hold
 _SEPARATORS = re.compile(r"[;,、，；|\n]")
 _AROUND = " \t\"'`“”‘’「」《》.,:;，。；：、*•-"
 # "topic": ["a", "b"], also where the object around it is broken.
@@ -234,7 +235,7 @@ def _clean_phrases(phrases, allowed):
     kept, n_dropped = {}, 0
     for phrase in phrases:
         text = " ".join(phrase.split()).strip(_AROUND) if isinstance(phrase, str) else ""
-        found = scripts(text)
+        found = set() if _SURROGATE.search(text) else scripts(text)
         is_phrase = found and len(text) <= _MAX_CHARACTERS and len(text.split()) <= _MAX_WORDS
         if not is_phrase or (allowed and not found & allowed) or len(kept) == MAX_PHRASES:
             n_dropped += 1

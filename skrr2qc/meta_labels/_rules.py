@@ -59,7 +59,7 @@ def canonical_forms(counts: Mapping[str, int]) -> dict[str, str]:
     for name, phrase in units.items():
         key = tuple(singular.get(unit, unit) for unit in phrase) or (name,)
         groups.setdefault(key, []).append(name)
-    forms = {}
+    forms: dict[str, str] = {}
     for names in groups.values():
         best = min(names, key=lambda name: (-counts[name], len(name), name))
         forms.update((name, best) for name in names if name != best)
@@ -265,7 +265,7 @@ def heads(names: Iterable[str], *, is_first: bool = False) -> dict[str, tuple[st
     Single Chinese characters head too many words to be a concept.
     """
     units = {phrase_units(name): name for name in sorted(names)}
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for phrase, name in units.items():
         for cut in range(1, len(phrase)):
             head = phrase[:-cut] if is_first else phrase[cut:]

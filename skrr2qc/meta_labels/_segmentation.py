@@ -83,7 +83,7 @@ class _PhraseModel:
         self.base: dict[Units, float] = {}
 
     def set_counts(self, counts: Mapping[Units, int]) -> None:
-        self.counts = Counter(self.function)
+        self.counts: Counter[Units] = Counter(self.function)
         self.counts.update(counts)
         self.total = sum(self.counts.values()) + self.concentration
 

@@ -178,7 +178,8 @@ class ClassCenterDisplay:
         Raises
         ------
         ValueError, TypeError
-            If shapes do not fit, a label is unknown, or fewer than three texts have one.
+            If shapes do not fit, a label is unknown, fewer than three texts have one, or vectors
+            are not finite or all the same.
 
         Notes
         -----
@@ -264,6 +265,11 @@ def _rings(inner, outer):
 def _in_plane(vectors, perplexity, random_state):
     from sklearn.manifold import TSNE
 
+    if not (np.isfinite(vectors).all() and np.ptp(vectors, axis=0).any()):  # t-SNE would crash
+        raise ValueError(
+            f"The {len(vectors)} vectors of texts and centers must be finite and not all the same, "
+            "or there is nothing to lay out. Look at what gave them."
+        )
     if perplexity is None:
         perplexity = min(_MAX_PERPLEXITY, (len(vectors) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init="pca", random_state=random_state)

@@ -6,6 +6,7 @@ import torch
 _BUCKET_BATCHES = (
     32  # batches sorted by length together: enough to avoid padding, few enough to mix
 )
+_WIDTH_STEP = 8  # tokens; padded lengths are multiples of it where outputs shall be repeatable
 
 
 class TokenBatches:
@@ -33,6 +34,11 @@ class TokenBatches:
         each text, as `key_ids` and `key_mask`.
     min_length : int, default=1
         Shortest padded length, for convolutions.
+    max_length : int, default=None
+        Longest padded length. Texts are then padded to multiples of 8, up to this, and travel
+        with texts of the same padded length only: sums over tokens round by their number, and
+        outputs would depend on the company otherwise. None pads to the longest text of a batch.
+        Without `rng` only.
     states : Tensor of shape (sum of all T_i, D), default=None
         Hidden states of the tokens, text after text, yielded as `hidden`, (B, T, D), in place of
         the token ids. `positions` says whose is which.
@@ -48,10 +54,11 @@ class TokenBatches:
 
     def __init__(
         self, ids, Y=None, *, batch_size=32, max_tokens=None, rng=None, pad_id=0, mask=None,
-        key_view=None, min_length=1, states=None,
+        key_view=None, min_length=1, max_length=None, states=None,
     ):  # fmt: skip
-        if max_tokens is not None and rng is not None:
-            raise ValueError("`max_tokens` and `rng` do not go together: leave one of them out.")
+        for name, bound in (("max_tokens", max_tokens), ("max_length", max_length)):
+            if bound is not None and rng is not None:
+                raise ValueError(f"`{name}` and `rng` do not go together: leave one of them out.")
         self.ids = ids
         self.Y = Y
         self.batch_size = batch_size
@@ -61,12 +68,14 @@ class TokenBatches:
         self.mask = mask
         self.key_view = key_view
         self.min_length = min_length
+        self.max_length = max_length
         self.states = states
         self.lengths = np.array([len(row) for row in ids], dtype=np.int64)
         self._starts = np.cumsum(self.lengths) - self.lengths
         self._tokens = np.concatenate(ids) if len(ids) else np.zeros(0, np.int64)
         self.order = np.argsort(-self.lengths, kind="stable")
-        self._cuts = self._cut(self.lengths[self.order])
+        self._widths = self._padded_lengths()
+        self._cuts = self._cut(self._widths[self.order])
 
     def __len__(self):
         return len(self._cuts) + 1 if len(self.ids) else 0
@@ -111,15 +120,25 @@ class TokenBatches:
             groups += [bucket[i : i + size] for i in range(0, len(bucket), size)]
         return [groups[i] for i in self.rng.permutation(len(groups))]
 
-    def _cut(self, lengths):
-        """Where batches begin, the first one left out, among lengths from the longest on."""
-        if self.max_tokens is None:
-            return np.arange(self.batch_size, len(lengths), self.batch_size)
+    def _padded_lengths(self):
+        """How long each text has to be made; in a batch, the longest decides."""
+        if self.max_length is None:
+            return np.maximum(self.lengths, self.min_length)
+        steps = np.maximum(-(-self.lengths // _WIDTH_STEP), 1)
+        widths = np.minimum(steps * _WIDTH_STEP, np.maximum(self.lengths, self.max_length))
+        return np.maximum(widths, self.min_length)
+
+    def _cut(self, widths):
+        """Where batches begin, the first one left out, among padded lengths, longest first."""
         cuts, start = [], 0
-        while start < len(lengths):
-            width = max(int(lengths[start]), self.min_length, 1)
-            start += min(self.batch_size, max(1, self.max_tokens // width))
-            cuts.append(start)
+        while start < len(widths):
+            end = start + self.batch_size
+            if self.max_tokens is not None:
+                end = min(end, start + max(1, self.max_tokens // max(int(widths[start]), 1)))
+            if self.max_length is not None:
+                end = min(end, int(np.searchsorted(-widths, -widths[start], side="right")))
+            cuts.append(end)
+            start = end
         return cuts[:-1]
 
     def _masked(self, rows, clean):
@@ -137,7 +156,7 @@ class TokenBatches:
 
     def _pad(self, rows):
         lengths = self.lengths[rows]
-        width = max(int(lengths.max()), self.min_length)
+        width = int(self._widths[rows].max())
         is_token = np.arange(width) < lengths[:, None]  # (B, T)
         attention_mask = torch.from_numpy(is_token)
         if self.states is not None:

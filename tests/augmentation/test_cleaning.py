@@ -119,6 +119,8 @@ def test_truncated_texts_are_beginnings(text, n_tokens):
 def test_thoughts():
     assert strip_thoughts("<think>a </think> b</think>\nThe answer.") == "The answer."
     assert strip_thoughts(" The answer. ") == "The answer."
+    assert strip_thoughts("\n<think>a circle, so") == ""  # broke off before the answer
+    assert strip_thoughts("Write <think> to think.") == "Write <think> to think."
 
 
 def is_loop(words):

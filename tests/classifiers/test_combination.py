@@ -307,3 +307,10 @@ def test_inputs_are_left_alone():
     fit_combination(Y, evidence)
     for name, values in evidence.items():
         assert_array_equal(values, before[name])
+
+
+def test_rounding_errors_are_no_evidence():
+    Y, evidence = make_evidence(kinds={"retrieval": (1.0, 2.0)})
+    evidence["neighbors"] = np.float32(1e-6) * Y.toarray()  # as of texts that are all the same
+    weights = fit_combination(Y, evidence).weights
+    assert weights["neighbors"] * 1e-6 < 1e-3 * weights["retrieval"]

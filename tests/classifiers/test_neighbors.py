@@ -1,5 +1,7 @@
 """Nearest training texts of labels, against a loop over labels and texts."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -142,3 +144,13 @@ def test_vectors_of_the_caller_stay_as_they_are():
     LabelNeighbors(vectors, Y).similarities(vectors)
     assert_array_equal(vectors, before)
     assert Y.format == "csr"
+
+
+def test_memory_does_not_grow_with_texts_without_a_label():
+    vectors = np.zeros((20_000, 2), dtype=np.float32)
+    Y = sp.csr_matrix(([1.0], ([0], [0])), shape=(len(vectors), 1))
+    tracemalloc.start()
+    LabelNeighbors(vectors, Y).similarities(vectors[:4000])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 4 * module._MAX_ENTRIES  # all at once are 320 MB

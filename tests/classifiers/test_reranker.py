@@ -25,6 +25,7 @@ import skrr2qc.classifiers._reranker as module
 from skrr2qc import ClassCenterHead, LabelSpace, MetaLabelReranker
 from skrr2qc._thresholds import best_global_threshold
 from skrr2qc._training import sigmoid
+from skrr2qc.classifiers import rerank_scores
 from skrr2qc.classifiers._combination import Combination, fit_combination
 from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.metrics import ndcg_at_k
@@ -165,6 +166,7 @@ def test_without_a_map_the_identity_and_one_warning(data):
         ({"label_to_meta": MAP, "alpha": np.inf}, ValueError, "alpha"),
         ({"label_to_meta": MAP, "alpha": "1"}, TypeError, "alpha"),
         ({"labels": LabelSpace(["a", "b"])}, ValueError, "expected 2 columns, got 5"),
+        ({"labels": ["a", "b", "c", "d", "e"]}, TypeError, "`labels` must be a LabelSpace"),
         ({"combine": "sum"}, ValueError, "`combine`"),
         ({"combine": None}, ValueError, "`combine`"),
         ({"mean": "harmonic"}, ValueError, "`mean`"),
@@ -805,3 +807,16 @@ def test_search_over_the_ways_to_combine():
     values = search.cv_results_["mean_test_score"]
     assert len(values) == 8
     assert len(set(values)) >= 3  # alpha does not matter to what is learned
+
+
+def test_meta_labels_are_read_with_the_retrievers_encoder(labelled_texts, questions, tiny_encoder):
+    """Without `encoder`, the classifier of meta-labels was given texts as if they were numbers."""
+    X, Y = labelled_texts
+    retriever = ClassCenterHead(FrozenEstimator(tiny_encoder), n_epochs=1, random_state=0)
+    reranker = MetaLabelReranker(retriever=retriever, labels=questions.labels, random_state=0)
+    scores = reranker.fit(X, Y).predict_proba(X)
+    assert scores.shape == Y.shape
+    assert reranker.classifier_.encoder_ is not None
+    retrieval = reranker.retriever_.predict_proba(X)
+    expected = rerank_scores(retrieval, reranker.meta_scores(X), questions.labels.label_to_meta)
+    assert_allclose(scores, expected, rtol=1e-5)

@@ -1345,6 +1345,14 @@ def test_parameters_of_the_reranker_are_checked_before_training(labelled_texts, 
     assert fits == []
 
 
+def test_the_reranker_of_a_composite_has_no_retriever_of_its_own(labelled_texts, fits):
+    head = ClassCenterHead(n_epochs=1)
+    reranker = MetaLabelReranker(head, retriever=head, combine="learned")
+    with pytest.raises(ValueError, match="`reranker__retriever` must be None"):
+        make_classifier(reranker=reranker).fit(*labelled_texts)
+    assert fits == []
+
+
 # --- meta-labels from names -------------------------------------------------------------------
 
 
@@ -1620,6 +1628,13 @@ def test_grid_fits_the_encoder_once_a_fold(labelled_texts, questions, tmp_path, 
 # --- wrong parts ------------------------------------------------------------------------------
 
 
+class OwnReranker(BaseEstimator):
+    """Has the method that is named, and not what the composite asks of it besides."""
+
+    def rerank(self, label_scores, X):
+        return label_scores
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -1638,6 +1653,7 @@ def test_grid_fits_the_encoder_once_a_fold(labelled_texts, questions, tmp_path, 
         {"reranker": "meta"},
         {"reranker": MetaLabelReranker},
         {"reranker": LogisticRegression()},
+        {"reranker": OwnReranker()},
         {"labels": ["circle"]},
         {"labels": {"circle": "area"}},
         {"label_texts": None},

@@ -34,6 +34,9 @@ def test_answers_of_a_function_are_reduced_to_their_json():
     ("answers", "error", "message"),
     [
         ("text", TypeError, "one str for each prompt"),
+        (None, TypeError, "one str for each prompt, got NoneType"),
+        (5, TypeError, "one str for each prompt, got int"),
+        (iter(["a", "b"]), TypeError, "one str for each prompt, got list_iterator"),
         ([None, "a"], TypeError, "one str for each prompt"),
         (["a"], ValueError, "1 answers to 2 prompts"),
         (["a", "b", "c"], ValueError, "3 answers to 2 prompts"),

@@ -5,7 +5,7 @@ import json
 import pytest
 from sklearn.base import clone
 
-from skrr2qc.llm import GenerationError, RecordedGenerator
+from skrr2qc.llm import CallLimitError, GenerationError, RecordedGenerator
 
 CHAT = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "圆的面积?"}]
 OBJECT = {"type": "object"}
@@ -112,3 +112,20 @@ def test_a_recorder_is_a_parameter_like_any_other(path):
     source = Source()
     copy = clone(RecordedGenerator(path, source=source))
     assert copy(["a"]) == RecordedGenerator(path)(["a"])
+
+
+def test_a_limit_of_the_source_stays_a_limit(path):
+    def limited(prompts, *, seed=0, schema=None):
+        raise CallLimitError("no more", ["A", None], {1: "no more"})
+
+    with pytest.raises(CallLimitError, match="no more") as caught:
+        RecordedGenerator(path, source=limited)(["a", "b"])
+    assert caught.value.answers == ["A", None]
+    assert RecordedGenerator(path)(["a"]) == ["A"]
+
+
+def test_nothing_is_asked_that_could_not_be_recorded(tmp_path):
+    source = Source()
+    with pytest.raises(FileNotFoundError, match="folder of the recorded answers"):
+        RecordedGenerator(tmp_path / "no" / "answers.jsonl", source=source)(["a"])
+    assert not source.asked

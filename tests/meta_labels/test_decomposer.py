@@ -213,3 +213,10 @@ def test_what_holds_for_any_names(names, min_labels, max_df, heads):
     highest = highest_count(len(names), min_labels, max_df)
     assert all(min_labels <= count <= highest for count in counts.values())
     assert not report.violations[4]
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", "!!!", "\U0001f600 - \U0001f603"])
+def test_a_label_without_letters_has_no_meta_label(name):
+    labels = NameDecomposer(max_df=0.5).decompose(LabelSpace([*ENGLISH, name]))
+    assert meta_map(labels)[name] == ()
+    assert meta_map(labels)[ENGLISH[0]] == ("area", "circle")

@@ -356,6 +356,18 @@ def test_stopped_in_the_middle_the_object_remembers(error):
     assert counts["paid"] == 30
 
 
+def test_a_mistake_that_shows_at_the_end_loses_no_answer():
+    """Two names of one concept, one above the other: known once there are phrases."""
+    model = Model()
+    decomposer = LLMDecomposer(model, hypernyms={"area": "shape", "shapes": "areas"}, **ROOMY)
+    with pytest.raises(ValueError, match="is above itself"):
+        decomposer.decompose(LABELS)
+    n_asked = len(model.prompts)
+    decomposer.set_params(hypernyms=None)
+    assert meta_labels_of(decomposer.decompose(LABELS)) == EXPECTED
+    assert len(model.prompts) == n_asked
+
+
 def test_recorded_answers(tmp_path):
     """A recording that breaks off is completed by a new object, then replayed to the same map."""
     path, counts = tmp_path / "answers.jsonl", Counter()
@@ -412,6 +424,10 @@ def test_generators_that_return_something_else(answers, error):
         ({"generator": "http://localhost"}, TypeError, "`generator` must be a callable, got 'ht"),
         ({"embed": 3}, TypeError, "`embed` must be a callable"),
         ({"fallback": "names"}, TypeError, r"method decompose, got 'names'. Pass NameDecomposer"),
+        ({"fallback": NameDecomposer}, TypeError, r"fallback.*Pass NameDecomposer\(\)"),
+        ({"aliases": {"a": "b", "b": "a"}}, ValueError, "the circle 'a' -> 'b'"),
+        ({"hypernyms": {"a": "b", "b": "a"}}, ValueError, "'a' is above itself"),
+        ({"hypernyms": ["a"]}, TypeError, "hypernyms must be a mapping"),
         ({"n_runs": 0}, ValueError, "`n_runs` == 0, must be >= 1"),
         ({"batch_size": 2.5}, TypeError, "`batch_size` must be an integer"),
         ({"max_attempts": 0}, ValueError, "`max_attempts` == 0"),

@@ -151,3 +151,8 @@ def test_another_task():
     labels = LabelSpace(NAMES)
     system, _ = build_prompt(NAMES, TOPICS, labels, {}, task="Say less.")
     assert system["content"] == "Say less."
+
+
+def test_a_phrase_that_no_file_can_hold_is_none():
+    answer = json.dumps({NAMES[0]: ["\ud800 area", "circle"]})
+    assert parse(answer).found == {NAMES[0]: ("circle",)}

@@ -169,3 +169,10 @@ def test_shapes(arguments, message):
         ClassCenterDisplay(*arguments)
     with pytest.raises(ValueError, match="expected 1, got 2"):
         ClassCenterDisplay([[0, 0]], [[0, 0]], [[1]], names=["a", "b"])
+
+
+@pytest.mark.parametrize("value", [1.0, np.nan])
+def test_vectors_without_a_layout_are_refused(value):
+    Y = np.eye(2, dtype=int)[[0, 1, 0, 1, 0]]
+    with pytest.raises(ValueError, match="finite and not all the same"):
+        ClassCenterDisplay.from_vectors(np.full((5, 3), value), np.ones((2, 3)), Y)
