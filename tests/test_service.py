@@ -36,9 +36,9 @@ def data():
 @pytest.fixture(scope="module")
 def served(data):
     """64 texts: of many lengths, longer than is read, and without a word."""
-    words = "area of the circle root of the equation mean of a sample".split()
+    words = ["area", "of", "the", "circle", "root", "equation", "mean", "a", "sample"]
     lengths = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 18, 19, 23, 24, 31, 40, 63, 90, 400]
-    made = [" ".join((words * 40)[i : i + n]) for i, n in enumerate(lengths)]
+    made = [" ".join((words * 50)[i : i + n]) for i, n in enumerate(lengths)]
     return made + list(data.texts[: 64 - len(made)])
 
 

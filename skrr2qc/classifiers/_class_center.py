@@ -35,6 +35,7 @@ from ..modules import (
 from ..persistence import SavedModelMixin
 from ..text import TokenBatches
 from ._features import FeatureBatches, project_start
+from ._sparse_scores import linear_scores, with_empty_rows
 from ._tower_training import (
     LOSSES,
     ancestor_columns,
@@ -50,8 +51,6 @@ from ._tower_training import (
 _FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to nothing
 # Of a batch where no gradient is needed: more tokens at once are slower on a CPU.
 _TEXTS, _TOKENS_ON_CPU, _TOKENS = 256, 2048, 16_384
-_ROWS = 8  # of features, at least and in steps: products of one or two rows round differently
-_LOGITS = 2**20  # held in float64 at a time
 
 
 class ClassCenterHead(
@@ -315,7 +314,7 @@ class ClassCenterHead(
         inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
         device = resolve_device(self.device)
         n_rows = len(X) if self.encoder is not None else X.shape[0]
-        inputs = inputs if self._tunes_backbone() else _with_empty_rows(inputs)
+        inputs = inputs if self._tunes_backbone() else with_empty_rows(inputs)
         batches = self._wide_batches(inputs, device)
         return collect_outputs(TowerVectors(self.module_), batches, device)[:n_rows]
 
@@ -326,7 +325,7 @@ class ClassCenterHead(
         weight, bias, log_scale = (
             p.detach().cpu().numpy() for p in (head.weight, head.bias, head.log_scale)
         )
-        return _linear_scores(embeddings, weight, bias, np.exp(np.float64(log_scale)))
+        return linear_scores(embeddings, weight, bias, np.exp(np.float64(log_scale)))
 
     def meta_scores(self, X):
         """Scores of the meta-labels; ndarray of shape (n, M), or None without a layer for them."""
@@ -335,7 +334,7 @@ class ClassCenterHead(
     def score_meta(self, embeddings):
         """Logits of the meta-labels from what `embed` returned; ndarray of shape (n, M)."""
         check_is_fitted(self)
-        return _linear_scores(embeddings, self.meta_coef_, self.meta_intercept_)
+        return linear_scores(embeddings, self.meta_coef_, self.meta_intercept_)
 
     def transform(self, X):
         """Label scores, followed by the features themselves if `passthrough`.
@@ -613,31 +612,6 @@ class ClassCenterHead(
         if not has_encoder and isinstance(content, dict) and "n_inputs" not in content["init_args"]:
             return content  # waits for attach_encoder
         return super()._restore_module(name, content)
-
-
-def _linear_scores(embeddings, weight, bias, factor=1.0):
-    """Logits (n, L), rounded to float32 at the end: what float32 products of other numbers of
-    rows differ by would show in scores, for cosines count twenty times and more.
-    """
-    weight = weight.astype(np.float64).T
-    logits = np.empty((len(embeddings), len(bias)), dtype=np.float32)
-    step = max(1, _LOGITS // max(logits.shape[1], 1))
-    for start in range(0, len(logits), step):
-        rows = slice(start, start + step)
-        logits[rows] = factor * (np.asarray(embeddings[rows], np.float64) @ weight) + bias
-    return logits
-
-
-def _with_empty_rows(X):
-    """Features (n, d) with as many rows of zeros below them as make a multiple of 8."""
-    n_empty = -X.shape[0] % _ROWS
-    if not n_empty:
-        return X
-    if sp.issparse(X):
-        empty = sp.csr_matrix((n_empty, X.shape[1]), dtype=X.dtype)
-        return sp.vstack([X, empty], format="csr")
-    X = np.asarray(X)
-    return np.concatenate([X, np.zeros((n_empty, X.shape[1]), dtype=X.dtype)])
 
 
 def _log_odds(logits):

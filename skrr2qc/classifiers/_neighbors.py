@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._sparse_scores import with_empty_rows
+
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
 
@@ -62,7 +64,8 @@ class LabelNeighbors:
         n_rows = max(1, _MAX_ENTRIES // max(len(self.rows_), len(self.vectors)))
         for start in range(0, len(vectors) if len(has_text) else 0, n_rows):
             block = slice(start, start + n_rows)
-            cosines = vectors[block] @ self.vectors.T  # (b, N)
+            rows = with_empty_rows(vectors[block])  # so that its company leaves no trace in a text
+            cosines = (rows @ self.vectors.T)[: len(vectors[block])]  # (b, N)
             best = np.maximum.reduceat(cosines[:, self.rows_], self.starts_[has_text], axis=1)
             nearest[block, has_text] = best
         return np.clip(nearest, 0.0, 1.0)

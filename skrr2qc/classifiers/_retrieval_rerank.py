@@ -409,8 +409,8 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             warnings.warn(
                 f"Only {len(held_out)} rows could be held out, too few to choose on: the "
                 "threshold is chosen on the training rows, where scores are too high, and labels "
-                "are scored by the head alone, times their meta-labels' scores where there are any. "
-                "Give more rows, or a larger `validation_fraction`.",
+                "are scored by the head alone, times the scores of their meta-labels where there "
+                "are any. Give more rows, or a larger `validation_fraction`.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""The best labels of many texts in bounded memory: scored in blocks, kept as CSR."""
+"""Scores of many texts, in bounded memory and the same in any company; the best kept as CSR."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -8,6 +8,8 @@ from ..metrics import top_k
 
 BLOCK_BYTES = 2**26  # scores of one block, float32
 _FEWEST_NUMBERS = 1024  # a text costs that many in any case: its tokens and its vector
+_LOGITS = 2**20  # held in float64 at a time
+_ROWS = 8  # of features, at least and in steps: products of one or two rows round differently
 
 
 def block_rows(n_labels, n_bytes=BLOCK_BYTES):
@@ -127,3 +129,26 @@ def topk_csr(score_block, n_rows, n_labels, top_k, block=None):
     is_stored = labels >= 0
     indptr = np.concatenate([[0], np.cumsum(is_stored.sum(axis=1))])
     return sp.csr_matrix((best[is_stored], labels[is_stored], indptr), shape=(n_rows, n_labels))
+
+
+def linear_scores(embeddings, weight, bias, factor=1.0):
+    """Logits (n, L), rounded to float32 last: products in float32 depend on the number of rows."""
+    weight = weight.astype(np.float64).T
+    logits = np.empty((len(embeddings), len(bias)), dtype=np.float32)
+    step = max(1, _LOGITS // max(logits.shape[1], 1))
+    for start in range(0, len(logits), step):
+        rows = slice(start, start + step)
+        logits[rows] = factor * (np.asarray(embeddings[rows], np.float64) @ weight) + bias
+    return logits
+
+
+def with_empty_rows(X):
+    """Features (n, d) with as many rows of zeros below them as make a multiple of 8."""
+    n_empty = -X.shape[0] % _ROWS
+    if not n_empty:
+        return X
+    if sp.issparse(X):
+        empty = sp.csr_matrix((n_empty, X.shape[1]), dtype=X.dtype)
+        return sp.vstack([X, empty], format="csr")
+    X = np.asarray(X)
+    return np.concatenate([X, np.zeros((n_empty, X.shape[1]), dtype=X.dtype)])

@@ -85,7 +85,7 @@ def without_words(ids, tokenizer):
 
 def embed(backbone, tokenizer, ids, device):
     """Unit vectors of texts, (n, D) float32."""
-    batches = TokenBatches(ids, pad_id=tokenizer.pad_id)
+    batches = TokenBatches(ids, pad_id=tokenizer.pad_id, max_length=tokenizer.max_length)
     return collect_outputs(Pooled(backbone), batches, device)
 
 
