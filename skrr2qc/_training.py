@@ -385,13 +385,15 @@ def forward_batches(module, batches, device):
         For ``batches.order[i : i + B]``, the texts in the order in which they travelled.
     """
     module.to(device).eval()
-    with (
-        torch.inference_mode(),
-        torch.autocast(_kind(device), torch.bfloat16, enabled=uses_bfloat16(device)),
-    ):
-        for inputs, _ in batches:
+    for inputs, _ in batches:
+        # Not around `yield`: whoever stops half-way would be left without gradients.
+        with (
+            torch.inference_mode(),
+            torch.autocast(_kind(device), torch.bfloat16, enabled=uses_bfloat16(device)),
+        ):
             outputs = module(**{name: tensor.to(device) for name, tensor in inputs.items()})
-            yield tuple(output.float().cpu().numpy() for output in outputs)
+            outputs = tuple(output.float().cpu().numpy() for output in outputs)
+        yield outputs
 
 
 def collect_outputs(module, batches, device):

@@ -351,6 +351,17 @@ def test_forward_batches():
     assert not module.training
 
 
+def test_prediction_that_is_left_half_way_leaves_gradients_on():
+    """The mode lasted as long as the abandoned generator: the next fit had no gradient."""
+    module = torch.nn.Linear(2, 1)
+    batches = [({"input": torch.ones(1, 2)}, None)] * 2
+    outputs = forward_batches(module, batches, "cpu")
+    next(outputs)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
+    assert len(list(outputs)) == 1
+
+
 # --------------------------------------------------------------------------------- how long
 
 

@@ -13,7 +13,9 @@ from tests.llm.chat_server import echo, serving, stall
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = [f"prompt {i}" for i in range(6)]
 ASK = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 from skrr2qc.llm import OpenAIGenerator
 generator = OpenAIGenerator(sys.argv[1], "m", cache=sys.argv[2], n_concurrent=1, timeout=600.0)
 generator([f"prompt {i}" for i in range(6)])
