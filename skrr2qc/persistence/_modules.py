@@ -43,7 +43,9 @@ def restore_module(owner, name, init_args, tensors):
     """
     if "config" in init_args:
         init_args = init_args | {"config": network_config(init_args["config"], is_read=True)}
-    with torch.random.fork_rng(devices=[]), _BoundedBuild(tensors.values()):
+    # What is refused half-way may be torch's own return to the gradient mode: see to it outside.
+    mode = torch.set_grad_enabled(torch.is_grad_enabled())
+    with mode, torch.random.fork_rng(devices=[]), _BoundedBuild(tensors.values()):
         module = owner._build_module(name, init_args)
     found = module.state_dict(keep_vars=True)
     wrong = found.keys() ^ tensors.keys()

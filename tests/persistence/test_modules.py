@@ -58,6 +58,7 @@ def test_many_layers_in_few_weights():
     init_args["widths"] = [1] * 10**6
     with pytest.raises(SavedModelError, match="much larger than the weights"):
         restore_module(Owner(TextCNN), "module_", init_args, tensors)
+    assert torch.is_grad_enabled()  # the next fit in this process had no gradient
 
 
 def test_weights_that_lack_or_differ():
