@@ -79,14 +79,8 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
 
         `vectors`, if the head gave them for `X` already, spare a pass through it.
         """
-        logits = {}
-        for name in self.names:
-            channel = self.channels[name]
-            if name == "head" and vectors is not None:
-                logits[name] = channel.score_embeddings(vectors)
-            else:
-                logits[name] = logits_of(channel, X, self.n_labels)
-        return self.blend(logits)
+        channels = {name: self.channels[name] for name in self.names}
+        return self.blend(channel_logits(channels, X, self.n_labels, vectors))
 
     def blend(self, logits):
         """Scores from the logits of each channel, a dict of (n, L) arrays."""
@@ -111,6 +105,20 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return True
+
+
+def channel_logits(channels, X, n_labels=None, vectors=None):
+    """Logits of each channel, a dict of (n, L) arrays.
+
+    `vectors`, if the head gave them for `X` already, spare a pass through it.
+    """
+    logits = {}
+    for name, channel in channels.items():
+        if name == "head" and vectors is not None:
+            logits[name] = channel.score_embeddings(vectors)
+        else:
+            logits[name] = logits_of(channel, X, n_labels)
+    return logits
 
 
 def weighted_sum(logits, weights, scales):

@@ -7,7 +7,7 @@ from .._validation import check_choice, check_number
 from ..metrics import top_k
 
 MEANS = ("arithmetic", "geometric")
-_LEAST = 1e-6  # score of a meta-label, before its logarithm is taken
+LEAST = 1e-6  # score, before its logarithm is taken
 
 
 def rerank_scores(
@@ -77,7 +77,7 @@ def mean_meta_scores(meta_scores, label_to_meta, mean="arithmetic"):
     mean : {"arithmetic", "geometric"}, default="arithmetic"
     """
     if mean == "geometric":
-        meta_scores = np.log(np.maximum(meta_scores, _LEAST))
+        meta_scores = np.log(np.maximum(meta_scores, LEAST))
     n_meta = np.asarray(label_to_meta.sum(axis=1)).ravel()
     means = (label_to_meta @ meta_scores.T).T  # (n, L)
     means /= np.maximum(n_meta, 1)

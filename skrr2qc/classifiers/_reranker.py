@@ -25,10 +25,9 @@ from ._class_center import ClassCenterHead
 from ._combination import fit_combination
 from ._neighbors import LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
-from ._rerank_scores import MEANS, mean_meta_scores, rerank_scores
+from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
 
-_LEAST = 1e-6  # score, before its logarithm is taken
-_LEAST_RATE = 1e-4  # share of texts, likewise
+_LEAST_RATE = 1e-4  # share of texts, before its logarithm is taken
 
 
 def scores_meta_labels(tower, label_to_meta):
@@ -281,6 +280,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             None where nothing is to be learned. Kept as `combination_`, too.
         """
         if self.combine == "learned":
+            self.combination_ = None  # all evidence counts again
             if vectors is None and self.tower_ is not None:
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
@@ -440,14 +440,16 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         Mean meta-label scores count as what they are above the share of training texts that have
         such meta-labels: how frequent a label is, retrieval knows already.
         """
-        scores = np.clip(label_scores, _LEAST, 1 - _LEAST)
+        scores = np.clip(label_scores, LEAST, 1 - LEAST)
         evidence = {"retrieval": np.log(scores / (1 - scores))}
         if meta_scores is not None:
             means = mean_meta_scores(meta_scores, self.label_to_meta_, self.mean)
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
             means[:, has_none] = scores[:, has_none]  # a label without meta-labels is its own
-            evidence["meta_labels"] = np.log(np.maximum(means, _LEAST)) - self.log_rates_
-        if vectors is not None and self.neighbors_ is not None:
+            evidence["meta_labels"] = np.log(np.maximum(means, LEAST)) - self.log_rates_
+        weights = {} if self.combination_ is None else self.combination_.weights
+        has_weight = weights.get("neighbors", 1.0) > 0  # nothing learned yet: it may have some
+        if has_weight and vectors is not None and self.neighbors_ is not None:
             evidence["neighbors"] = self.neighbors_.excess(vectors)
         return evidence
 

@@ -20,12 +20,12 @@ from ..label_space import LabelSpace
 from ..meta_labels import NameDecomposer
 from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
-from ._blend import ChannelBlend, choose_blend, unseen_log_odds
+from ._blend import ChannelBlend, channel_logits, choose_blend, unseen_log_odds
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
 from ._explain import explain_texts
 from ._label_texts import LabelTextSimilarity, add_label_texts
-from ._parts import inherit, logits_of, targets_for, with_encoder
+from ._parts import inherit, targets_for, with_encoder
 from ._reranker import MetaLabelReranker
 from ._sparse_scores import score_blocks, topk_arrays, topk_csr
 from ._steps import EncodeStep, RerankStep, ScoreStep
@@ -482,7 +482,9 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
 
     def _choose(self, parts, X, Y):
         """Weigh the channels, and set the threshold, on held-out rows."""
-        logits = {n: logits_of(c, X, len(self.classes_)) for n, c in parts.channels.items()}
+        tower = None if parts.reranker is None else parts.reranker.tower_
+        vectors = None if tower is None else tower.embed(X)
+        logits = channel_logits(parts.channels, X, len(self.classes_), vectors)
         for name, values in logits.items():
             if not np.isfinite(values).all():
                 raise ValueError(
@@ -497,8 +499,8 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self._combination = None
         if parts.reranker is not None:
             if self.n_validation_:
-                self._combination = parts.reranker.learn(Y, scores, X)
-            scores = parts.reranker.rerank(scores, X)
+                self._combination = parts.reranker.learn(Y, scores, X, vectors)
+            scores = parts.reranker.rerank(scores, X, vectors)
             self._raw_threshold = best_global_threshold(Y, scores)
         self.calibration_ = fit_calibration(Y, scores)
         self.decision_ = choose_decision(Y, self.calibration_(scores), self.threshold)

@@ -45,7 +45,7 @@ class EncodeStep(TransformerMixin, _FittedStep):
         channels, reranker = self.retriever.channels, self.reranker
         score = partial(logits_of, n_labels=self.retriever.n_labels)
         blocks = [_embed(channels[name], X, score) for name in self.retriever.names]
-        if reranker is not None and reranker.reads_vectors and not _has_tower(self.retriever):
+        if reranker is not None and reranker.reads_vectors and "head" not in self.retriever.names:
             blocks.append(reranker.tower_.embed(X))
         if reranker is not None and reranker.classifier_ is not None:
             blocks.append(_embed(reranker.classifier_, X, label_probabilities))
@@ -131,11 +131,6 @@ class RerankStep(ClassifierMixin, _FittedStep):
         if hasattr(classifier, "score_embeddings"):  # whose scores are logits
             meta_scores = sigmoid(meta_scores)
         return meta_scores
-
-
-def _has_tower(retriever):
-    """Whether the head's vectors are among the features anyway."""
-    return "head" in retriever.names
 
 
 def _embed(part, X, score):
