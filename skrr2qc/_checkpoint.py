@@ -66,13 +66,13 @@ class Checkpoint:
 
     def __init__(self, folder, fingerprint, every):
         self.folder = Path(folder)
-        self.fingerprint = json.loads(_to_json(fingerprint))
+        self.fingerprint = json.loads(to_json(fingerprint))
         self.every = every
         self.last = None
         self.extra_tensors = {}
         self.extra_state = {}
         self._seen = None  # the commit that this run wrote or read last
-        _make_writable(self.folder)
+        make_writable(self.folder)
 
     def load(self):
         """Read the checkpoint, if there is one.
@@ -130,8 +130,11 @@ class Checkpoint:
             commit = {"format": _FORMAT, "fingerprint": self.fingerprint, "tensors": entry}
             commit |= {"state": state, "extra_state": self.extra_state}
             commit["checksum"] = _checksum(commit)
-            temporary.write_text(_to_json(commit), encoding="utf-8")
+            temporary.write_text(to_json(commit), encoding="utf-8")
             self._move(temporary, _COMMIT)
+        except KeyboardInterrupt:
+            temporary.unlink(missing_ok=True)
+            raise
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
             whole = "" if self.last is None else f" That of step {self.last} is still whole."
@@ -231,7 +234,8 @@ def _temporary(folder):
     return folder / f".checkpoint-{uuid4().hex}.tmp"
 
 
-def _make_writable(folder):
+def make_writable(folder):
+    """Make a folder if need be; ValueError if nothing can be written to it."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`checkpoint_dir` must be a folder, but {folder} is a file.")
     probe = _temporary(folder)
@@ -260,7 +264,7 @@ def _separate(tensors):
 def _checksum(commit):
     """Digest of what a commit says, in whatever layout it says it."""
     content = {key: value for key, value in commit.items() if key != "checksum"}
-    canonical = json.dumps(json.loads(_to_json(content)), sort_keys=True)
+    canonical = json.dumps(json.loads(to_json(content)), sort_keys=True)
     return hashlib.blake2b(canonical.encode()).hexdigest()
 
 
@@ -275,5 +279,6 @@ def _shown(name, fingerprint):
     return json.dumps(fingerprint[name], sort_keys=True) if name in fingerprint else "not set"
 
 
-def _to_json(value):
-    return json.dumps(value, default=lambda array: array.tolist())  # numpy's numbers and arrays
+def to_json(value):
+    """JSON text; numpy's numbers and arrays become Python's."""
+    return json.dumps(value, default=lambda array: array.tolist())

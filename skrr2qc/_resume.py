@@ -90,6 +90,7 @@ class Steps:
         rng = position.pop("rng")
         if rng is not None:
             self.batches.rng.bit_generator.state = rng
+        self._epoch_start = rng
         vars(self).update(position)
 
     def _rng_state(self):
@@ -105,11 +106,14 @@ class Saver(Callback):
     checkpoint : Checkpoint
     held_out : callback or None
         Its `state` and `best` are part of the run.
+    average : callback or None
+        So are its `means_`, unless it `is_swapped`.
     """
 
-    def __init__(self, checkpoint, held_out=None):
+    def __init__(self, checkpoint, held_out=None, average=None):
         self.checkpoint = checkpoint
         self.held_out = held_out
+        self.average = average
 
     def on_train_begin(self, net, **kwargs):
         """Go on from the checkpoint; without one, save the start."""
@@ -117,50 +121,83 @@ class Saver(Callback):
         saved = self.checkpoint.load()
         if saved is not None and "position" in saved[1]:
             self._restore(net, *saved)
+            self._mark(net)
         else:
+            self._mark(net)
             self._save(net)
 
     def on_epoch_begin(self, net, **kwargs):
         """Start the clock."""
         self.start_ = time.time()
 
+    def on_grad_computed(self, net, *args, **kwargs):
+        """From here to the end of the batch, weights belong to no step."""
+        self.is_torn_ = True
+
     def on_batch_end(self, net, training, **kwargs):
         """Save if it is time."""
+        self._mark(net)
         if net.steps_.step % self.checkpoint.every == 0:
             self._save(net)
 
     def on_epoch_end(self, net, **kwargs):
         """Save; the row of the epoch takes the place of its batches."""
         net.history.record("row", net.epoch_row(net.history[-1]))
+        self._mark(net)
         self._save(net)
+
+    def rescue(self, net):
+        """Save what was whole last, unless an update is half done.
+
+        Raises
+        ------
+        OSError, RuntimeError
+            As `Checkpoint.save`.
+        """
+        is_whole = not self.is_torn_ and not (self.average and self.average.is_swapped)
+        if is_whole and self.whole_["position"]["step"] != self.checkpoint.last:
+            self._save(net)
 
     def finish(self, net):
         """Save the result: without the optimizer, for nothing is left to learn."""
         if not self.is_finished_:
             self.is_finished_ = True
+            self._mark(net)
             self._save(net)
+
+    def _mark(self, net):
+        """Remember where the run stands, and what will change before the next update does."""
+        whole = {"position": net.steps_.position(), "random": _random_states(net.device)}
+        if self.held_out is not None:
+            whole |= {"best": self.held_out.best, "held_out": dict(self.held_out.state)}
+        self.whole_ = whole
+        self.is_torn_ = False
 
     def _save(self, net):
         net.check_finite()
-        tensors = _named("module", net.module_.state_dict()) | _random_states(net.device)
-        state = {"step": net.steps_.step, "position": net.steps_.position()}
+        whole = self.whole_
+        tensors = _named("module", net.module_.state_dict()) | whole["random"]
+        state = {"step": whole["position"]["step"], "position": whole["position"]}
         state |= {"finished": self.is_finished_, **self._history(net)}
         if not self.is_finished_:
             for index, values in net.optimizer_.state_dict()["state"].items():
                 tensors |= _named(f"optimizer.{index}", values)
             if self.held_out is not None:
-                tensors |= _named("best", self.held_out.best)
-                state["held_out"] = self.held_out.state
+                tensors |= _named("best", whole["best"])
+                state["held_out"] = whole["held_out"]
+            if self.average is not None:
+                tensors |= _named("average", dict(enumerate(self.average.means_)))
         self.checkpoint.save(tensors, state)
 
     def _history(self, net):
         """Rows of the finished epochs, batches of the running one and its seconds so far."""
-        rows = [epoch["row"] for epoch in net.history[: net.steps_.n_epochs_done]]
-        if not net.steps_.in_epoch:
+        n_done, n_batches = (self.whole_["position"][k] for k in ("n_epochs_done", "in_epoch"))
+        rows = [epoch["row"] for epoch in net.history[:n_done]]
+        if not n_batches:
             return {"rows": rows}
-        running = net.history[-1]
+        running = net.history[n_done]
         seconds = running.get("seconds_before", 0.0) + time.time() - self.start_
-        return {"rows": rows, "batches": running["batches"], "seconds": seconds}
+        return {"rows": rows, "batches": running["batches"][:n_batches], "seconds": seconds}
 
     def _restore(self, net, tensors, state):
         net.steps_.go_to(state["position"])
@@ -176,6 +213,8 @@ class Saver(Callback):
             if self.held_out is not None and "held_out" in state:
                 self.held_out.best = _under("best", tensors)
                 self.held_out.state = state["held_out"]
+        if self.average is not None:  # of a finished run, the averages are its weights
+            self.average.go_to(_under("average", tensors))
         _set_random_states(tensors, net.device)
 
 

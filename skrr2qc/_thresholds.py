@@ -13,6 +13,7 @@ from .metrics import top_k
 
 THRESHOLD_RULES = ("global", "per_label", "top_k", "cardinality")
 SHRINKAGE = 10.0  # positives at which a label's own threshold weighs as much as the common one
+_MOST = float(np.finfo(np.float64).max)
 _REACH = 20  # accepted entries for each positive; beyond, F1 is below 2 / 21
 
 
@@ -89,11 +90,12 @@ def check_rule(rule: Any, name: str = "threshold") -> str | float:
     if isinstance(rule, str) and rule in THRESHOLD_RULES:
         return rule
     is_number = isinstance(rule, Real) and not isinstance(rule, (bool, np.bool_))
-    if is_number and np.isfinite(float(rule)):
+    is_large = isinstance(rule, int) and abs(rule) > _MOST  # for a float
+    if is_number and not is_large and np.isfinite(float(rule)):
         return float(rule)
     raise ValueError(
         f"`{name}` must be one of {', '.join(map(repr, THRESHOLD_RULES))} or a finite number, "
-        f"got {rule!r}. A number is the score above which every label is predicted."
+        f"got {rule!r:.80}. A number is the score above which every label is predicted."
     )
 
 

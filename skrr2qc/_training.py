@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -101,18 +101,20 @@ class TextNet(NeuralNet):
         ------
         FloatingPointError
             If the loss, or a weight, is no longer finite.
+        KeyboardInterrupt
+            With a note of where the run stood; the checkpoint is then that of this moment, if no
+            update is half done, else the one before.
         """
         if patience is not None and held_out is None:
             raise ValueError("`patience` needs `held_out` batches to watch.")
-        if self.average is not None and checkpoint is not None:
-            raise ValueError("`ema_decay` and `checkpoint` do not go together: averages are lost.")
         self.checkpoint_ = checkpoint
         self.steps_ = Steps(batches, self.max_epochs, self.max_steps)
         n_steps = self.steps_.n_total
         is_linear = self.schedule == "linear"
         factor = _warmup_decay(n_steps, self.warmup) if is_linear else _one_cycle(n_steps)
         watch = None if held_out is None else _HeldOut(held_out, patience, tol)
-        saver = None if checkpoint is None else Saver(checkpoint, watch)
+        saver = None if checkpoint is None else Saver(checkpoint, watch, self.average)
+        self.saver_ = saver
         # The saver comes after what it saves, and before the bar, which begins where it resumes.
         new = {"schedule": _Schedule(factor), "average": self.average}
         new |= {"held_out": watch, "saver": saver}
@@ -121,7 +123,7 @@ class TextNet(NeuralNet):
         self.callbacks = [*self.callbacks, *((k, v) for k, v in new.items() if v is not None)]
         self.fit(self.steps_)
         if self.average is not None:
-            self.average.swap(self)
+            self.average.swap()
         if watch is not None and watch.best:
             self.module_.load_state_dict(watch.best)
         self.check_finite()
@@ -136,9 +138,26 @@ class TextNet(NeuralNet):
         self.notify("on_train_begin", X=X, y=y)
         try:
             self.fit_loop(X, y, **fit_params)
+        except KeyboardInterrupt as interrupt:
+            self._keep(interrupt)
+            raise
         finally:
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _keep(self, interrupt):
+        """Say where the run stands, and save it if that can be done."""
+        steps, epoch = self.steps_, min(self.steps_.n_epochs_done + 1, self.steps_.n_epochs)
+        interrupt.add_note(
+            f"{self.title}: interrupted in epoch {epoch} of {steps.n_epochs}, step {steps.step} of "
+            f"{steps.n_total}."
+        )
+        if self.saver_ is None:
+            return
+        try:
+            self.saver_.rescue(self)
+        except (OSError, RuntimeError, FloatingPointError) as error:
+            interrupt.add_note(f"{self.title}: {error}")
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run epochs while any are left; a resumed one is brought to its end first."""
@@ -251,10 +270,17 @@ class _Schedule(Callback):
 
 
 class _Average(Callback):
-    """Moving average of the weights that are trained; the first updates count less long."""
+    """Moving average of the weights that are trained; the first updates count less long.
+
+    Attributes
+    ----------
+    is_swapped : bool
+        Whether the module has the averages, or a swap is half done.
+    """
 
     def __init__(self, decay):
         self.decay = decay
+        self.is_swapped = False
 
     def on_train_begin(self, net, **kwargs):
         self.trained_ = [p for p in net.module_.parameters() if p.requires_grad]
@@ -267,10 +293,26 @@ class _Average(Callback):
             for mean, weight in zip(self.means_, self.trained_, strict=True):
                 mean.lerp_(weight, share)
 
-    def swap(self, net):
+    def go_to(self, means):
+        """Take up saved averages, by number; without any, begin at the weights."""
+        for number, (mean, weight) in enumerate(zip(self.means_, self.trained_, strict=True)):
+            mean.copy_(means.get(str(number), weight.detach()))
+
+    def swap(self):
         """Let the module have the averages, and keep its weights here; and the reverse."""
         for mean, weight in zip(self.means_, self.trained_, strict=True):
             mean.data, weight.data = weight.data, mean.data
+
+    @contextmanager
+    def applied(self):
+        """The module has the averages inside."""
+        self.is_swapped = True
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+            self.is_swapped = False
 
 
 class _HeldOut(Callback):
@@ -293,11 +335,8 @@ class _HeldOut(Callback):
         self.state = {"lowest": math.inf, "reference": math.inf, "n_idle": 0}
 
     def on_epoch_end(self, net, **kwargs):
-        if net.average is not None:
-            net.average.swap(net)
-        self._look(net)
-        if net.average is not None:
-            net.average.swap(net)
+        with nullcontext() if net.average is None else net.average.applied():
+            self._look(net)
 
     def _look(self, net):
         terms = net.evaluate(self.batches)

@@ -1,11 +1,13 @@
 """Checks of texts, targets and label maps, shared by every estimator."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import check_random_state
 
 _SHOWN = 3  # offending values quoted in a message
+_LARGEST_INT = 2**63  # beyond, neither numpy nor torch can count
 
 
 def check_texts(X, name="X"):
@@ -34,7 +36,8 @@ def check_texts(X, name="X"):
             f"`{name}` must be a sequence of texts, got one {type(X).__name__} {X[:40]!r}. "
             f"Wrap it in a list: [{name}]."
         )
-    if X is None or not hasattr(X, "__len__"):
+    is_scalar = getattr(X, "ndim", 1) != 0 and not _can_be_iterated(X)
+    if X is None or not hasattr(X, "__len__") or is_scalar:
         raise TypeError(
             f"`{name}` must be a sequence of str (list, tuple, array, Series), "
             f"got {type(X).__name__}. Materialise iterators with list({name})."
@@ -70,7 +73,7 @@ def check_label_matrix(Y, *, n_samples=None, labels=None, name="Y"):
 
     Parameters
     ----------
-    Y : array-like or sparse matrix of shape (n, L), or list of sets of label names
+    Y : array-like or sparse matrix of shape (n, L), or sequence of n sets of label names
         Indicator targets; sets of names need `labels`.
     n_samples : int, default=None
         Number of texts that the rows must match.
@@ -94,7 +97,13 @@ def check_label_matrix(Y, *, n_samples=None, labels=None, name="Y"):
         raise TypeError(
             f"`{name}` is required but got None: pass an indicator matrix (n, L), or label sets."
         )
-    if not sp.issparse(Y) and not hasattr(Y, "shape"):
+    if labels is not None and not (hasattr(labels, "encode") and hasattr(labels, "names")):
+        raise TypeError(
+            f"`labels` must be a LabelSpace or None, got {labels!r:.60} ({type(labels).__name__}). "
+            "Build one with LabelSpace(names)."
+        )
+    holds_rows = getattr(Y, "ndim", 0) == 1 and getattr(Y, "dtype", None) == np.dtype(object)
+    if not sp.issparse(Y) and (holds_rows or not hasattr(Y, "shape")):
         Y = _from_sequence(Y, labels, name)
     Y = _to_csr(Y, name)
     if n_samples is not None and Y.shape[0] != n_samples:
@@ -113,7 +122,7 @@ def check_label_matrix(Y, *, n_samples=None, labels=None, name="Y"):
 def check_label_to_meta(label_to_meta, n_labels, name="label_to_meta"):
     """Return a label-to-meta-label map as a {0, 1} CSR matrix of shape (L, M)."""
     if not sp.issparse(label_to_meta):
-        label_to_meta = np.asarray(label_to_meta)
+        label_to_meta = _as_array(label_to_meta, name)
     if label_to_meta.ndim != 2 or label_to_meta.shape[0] != n_labels:
         raise ValueError(
             f"`{name}` must have one row per label: expected shape ({n_labels}, M), "
@@ -142,27 +151,44 @@ def check_number(value, name, *, minimum=None, maximum=None, integer=False, abov
     above : float, default=None
         Open lower bound.
     """
-    kind = Integral if integer else Real
+    # A Fraction is a number, too, but neither numpy nor torch computes with one.
+    kind = Integral if integer else (Integral, float, np.floating)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
         wanted = "an integer" if integer else "a number"
-        raise TypeError(f"`{name}` must be {wanted}, got {value!r} ({type(value).__name__}).")
+        raise TypeError(f"`{name}` must be {wanted}, got {value!r:.80} ({type(value).__name__}).")
+    if isinstance(value, Integral) and not -_LARGEST_INT <= value < _LARGEST_INT:
+        raise ValueError(f"`{name}` must be a number below 2**63 in size, got a larger integer.")
+    # numpy compares a float16 in float16, to which it would round the bound.
+    number = int(value) if isinstance(value, Integral) else float(value)
     bounds = [
-        (above, lambda bound: value > bound, ">"),
-        (minimum, lambda bound: value >= bound, ">="),
-        (maximum, lambda bound: value <= bound, "<="),
+        (above, lambda bound: number > bound, ">"),
+        (minimum, lambda bound: number >= bound, ">="),
+        (maximum, lambda bound: number <= bound, "<="),
     ]
     for bound, holds, sign in bounds:
         if bound is not None and not holds(bound):
             raise ValueError(f"`{name}` == {value}, must be {sign} {bound}.")
-    if not np.isfinite(value):
+    if not np.isfinite(number):
         raise ValueError(f"`{name}` == {value}, must be finite.")
+    return value
+
+
+def check_seed(value, name="random_state"):
+    """Check that a parameter is a random state: before work starts, and without drawing from it."""
+    try:
+        check_random_state(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`{name}` must be an int from 0 to 2**32 - 1, a RandomState or None, "
+            f"got {value!r:.80}."
+        ) from None
     return value
 
 
 def check_choice(value, name, choices):
     """Check that a parameter is one of the named choices."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"`{name}` must be one of {sorted(choices)}, got {value!r}.")
+        raise ValueError(f"`{name}` must be one of {sorted(choices)}, got {value!r:.80}.")
     return value
 
 
@@ -178,29 +204,51 @@ def _check_encodable(texts, name):
             ) from None
 
 
+def _can_be_iterated(value):
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _from_sequence(Y, labels, name):
     if isinstance(Y, (str, bytes)):
         raise TypeError(f"`{name}` must hold one label set per text, got the single {Y!r:.40}.")
-    Y = list(Y)
+    if isinstance(Y, (dict, set, frozenset)) or not _can_be_iterated(Y):
+        raise TypeError(
+            f"`{name}` must be an indicator matrix (n, L), or a list with one label set per text, "
+            f"got {Y!r:.40} ({type(Y).__name__})."
+        )
+    # A row that is an iterator would be used up by looking at it.
+    Y = [row if hasattr(row, "__len__") or not _can_be_iterated(row) else list(row) for row in Y]
     if any(isinstance(row, str) for row in Y):
         raise TypeError(
             f"`{name}` must hold one *set* of label names per text, got bare strings such as "
             f"{next(r for r in Y if isinstance(r, str))!r:.40}. Wrap each in a set or list."
         )
-    if not Y or not hasattr(Y[0], "__iter__"):
-        return np.asarray(Y)
-    is_named = any(isinstance(item, str) for row in Y if hasattr(row, "__iter__") for item in row)
+    single = [row for row in Y if not _can_be_iterated(row)]
+    if len(single) == len(Y):
+        return _as_array(Y, name)
+    if single:
+        raise TypeError(
+            f"`{name}` must hold one row or label set per text, got {single[0]!r:.40} "
+            f"({type(single[0]).__name__}) beside others. Write [] for a text without a label."
+        )
+    is_named = any(isinstance(item, str) for row in Y for item in row)
     is_set = any(isinstance(row, (set, frozenset)) for row in Y)
     if not (is_named or is_set):
-        if labels is not None and any(len(row) != len(labels) for row in Y):
-            return labels.encode(Y) if all(len(row) == 0 for row in Y) else _rectangular(Y, name)
-        return _rectangular(Y, name)
+        is_empty = labels is not None and all(len(row) == 0 for row in Y)
+        return labels.encode(Y) if is_empty else _rectangular(Y, name)
     if labels is None:
         raise TypeError(
             f"`{name}` holds label names, which need a label space: pass "
             "labels=LabelSpace(names), or an indicator matrix (n, L)."
         )
-    return labels.encode(Y)
+    try:
+        return labels.encode(Y)
+    except (TypeError, ValueError) as error:  # in terms of the argument that it came by
+        raise type(error)(str(error).replace("label_sets", f"`{name}`", 1)) from None
 
 
 def _rectangular(rows, name):
@@ -210,12 +258,24 @@ def _rectangular(rows, name):
             f"`{name}` must be an indicator matrix with rows of one length, got lengths "
             f"{sorted(lengths)[:_SHOWN]}. Label names need labels=LabelSpace(names)."
         )
-    return np.asarray(rows)
+    return _as_array(rows, name)
+
+
+def _as_array(values, name):
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows within rows, of different lengths
+        raise ValueError(
+            f"`{name}` must be an indicator matrix with rows of numbers, all of one length, got "
+            f"{type(values).__name__}: {str(error):.100}"
+        ) from None
 
 
 def _to_csr(Y, name):
     if not sp.issparse(Y):
-        Y = np.asarray(Y)
+        Y = _as_array(Y, name)
+    elif hasattr(Y, "check_format"):
+        _check_indices(Y, name)
     if Y.ndim != 2:
         raise ValueError(
             f"`{name}` must be an indicator matrix of shape (n, L), got shape {Y.shape}. "
@@ -242,3 +302,14 @@ def _to_csr(Y, name):
         raise ValueError(f"`{name}` stores an entry more than once, so that its value exceeds 1.")
     Y.eliminate_zeros()
     return Y
+
+
+def _check_indices(Y, name):
+    """Refuse compressed matrices that point outside of themselves, which scipy reads blindly."""
+    try:
+        Y.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` is a broken {type(Y).__name__} of shape {Y.shape}: {error}. Give the right "
+            "shape where it is built from indices."
+        ) from None

@@ -24,6 +24,8 @@ LabelMatrix: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray
 
 # Averages of integers carry rounding errors of this order; without it 2.0000000001 gets rank 3.
 _RANK_TOLERANCE = 1e-9
+_LARGEST_RANK = 2.0**53  # beyond, a float64 does not tell whole numbers apart
+_N_SHOWN = 10  # nodes of a cycle in a message
 
 
 def ancestor_matrix(parents: Parents) -> sp.csr_matrix:
@@ -203,7 +205,11 @@ def label_distances(parents: Parents, nodes: Sequence[int] | None = None) -> np.
     """
     checked = _check_parents(parents)
     order = _parents_first(checked)
-    labels = list(range(len(checked))) if nodes is None else _check_nodes(nodes, len(checked))
+    labels = list(range(len(checked)))
+    if nodes is not None:
+        if not _is_iterable(nodes):
+            raise TypeError(f"nodes must be a sequence of node indices (int), got {nodes!r:.80}.")
+        labels = _check_nodes(nodes, len(checked))
     paths = _upward_paths(checked)
     depths = node_depths(checked)
     below: list[list[tuple[int, int]]] = [[] for _ in checked]  # node -> (label, steps up to it)
@@ -247,8 +253,9 @@ def label_set_distances(
 
     Raises
     ------
-    ValueError
-        If the shapes do not fit, an entry of `Y_a` or `Y_b` is not 0 or 1, or `max_depth` < 1.
+    ValueError, TypeError
+        If the shapes do not fit, an entry of `Y_a` or `Y_b` is not 0 or 1, a distance is not a
+        finite number >= 0, or `max_depth` < 1.
 
     See Also
     --------
@@ -270,7 +277,8 @@ def label_set_distances(
     array([[0., 2., 3.]])
     """
     left, right = check_indicator(Y_a, "Y_a"), check_indicator(Y_b, "Y_b")
-    distances = np.asarray(distances)
+    distances = _check_distances(distances, "distances")
+    _check_depth(max_depth)
     n_labels = left.shape[1]
     if right.shape[1] != n_labels or distances.shape != (n_labels, n_labels):
         raise ValueError(
@@ -315,7 +323,8 @@ def tree_label_set_distances(
     Notes
     -----
     On a tree the distance of two labels is the number of nodes that are an ancestor of exactly
-    one of them, depth(i) + depth(j) - 2 * |common ancestors|, and its mean over pairs factorises.
+    one of them, ``depth(i) + depth(j) - 2 * |common ancestors|``, and its mean over pairs
+    factorises.
 
     Examples
     --------
@@ -325,6 +334,7 @@ def tree_label_set_distances(
     """
     left, right = check_indicator(Y_a, "Y_a"), check_indicator(Y_b, "Y_b")
     above = check_indicator(ancestors, "ancestors")
+    _check_depth(max_depth)
     if not left.shape[1] == right.shape[1] == above.shape[0]:
         raise ValueError(
             "Y_a, Y_b and ancestors must describe the same L labels: expected shapes (n_a, L), "
@@ -341,7 +351,7 @@ def distance_ranks(khd: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    khd : ndarray, values >= 0
+    khd : ndarray, values from 0 to 2**53
         From :func:`label_set_distances`, of any shape.
 
     Returns
@@ -351,8 +361,8 @@ def distance_ranks(khd: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If a value is negative or not finite.
+    ValueError, TypeError
+        If a value is negative, not finite or above 2**53, or not a number.
 
     Notes
     -----
@@ -364,11 +374,11 @@ def distance_ranks(khd: np.ndarray) -> np.ndarray:
     >>> distance_ranks([0.0, 1.5, 2.0, 2.0 + 1e-12])
     array([0, 2, 2, 2])
     """
-    values = np.asarray(khd, dtype=np.float64)
-    if not np.isfinite(values).all() or (values < 0).any():
+    values = _check_distances(khd, "khd")
+    if values.max(initial=0) > _LARGEST_RANK:
         raise ValueError(
-            "khd must hold finite distances >= 0, as label_set_distances returns; "
-            f"got values from {values.min()} to {values.max()}."
+            f"khd must hold distances up to 2**53, as label_set_distances returns; got "
+            f"{values.max()}."
         )
     return np.ceil(values - _RANK_TOLERANCE).astype(np.int64)
 
@@ -419,11 +429,16 @@ def indicator_product(left: sp.csr_matrix, right: sp.csr_matrix) -> sp.csr_matri
 def check_indicator(Y: LabelMatrix, name: str) -> sp.csr_matrix:
     """Copy of a 0/1 matrix as float64 CSR without stored zeros."""
     if not sp.issparse(Y):
-        Y = np.asarray(Y)
-        if Y.ndim != 2:
-            raise ValueError(f"{name} must have two dimensions, got shape {Y.shape}.")
-        if Y.dtype.kind not in "biuf":
-            raise ValueError(f"{name} must hold the numbers 0 and 1, got dtype {Y.dtype}.")
+        Y = _as_array(Y, name)
+    if Y.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions, got shape {Y.shape}.")
+    if Y.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold the numbers 0 and 1, got dtype {Y.dtype}.")
+    if hasattr(Y, "check_format"):
+        try:  # scipy reads blindly where indices point outside of the matrix
+            Y.check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"{name} is a broken {type(Y).__name__}: {error}.") from None
     matrix = sp.csr_matrix(Y, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
@@ -445,22 +460,63 @@ def _settle(
     khd: np.ndarray, left: sp.csr_matrix, right: sp.csr_matrix, max_depth: float
 ) -> np.ndarray:
     """Write in place what Eq. 2 fixes beside the mean: shared labels and empty sets."""
-    if not isinstance(max_depth, Real) or not max_depth >= 1:
-        raise ValueError(f"max_depth must be a number >= 1, got {max_depth!r}.")
     khd[(left @ right.T).nonzero()] = 0.0
     khd[np.diff(left.indptr) == 0] = 2.0 * max_depth
     khd[:, np.diff(right.indptr) == 0] = 2.0 * max_depth
     return khd
 
 
+def _check_depth(max_depth: float) -> None:
+    if not isinstance(max_depth, Real) or not 1 <= max_depth <= _LARGEST_RANK:
+        raise ValueError(
+            f"max_depth must be a number >= 1, got {max_depth!r:.80}. It is the depth of the "
+            "deepest label, such as node_depths(parents).max()."
+        )
+
+
+def _check_distances(values: np.ndarray, name: str) -> np.ndarray:
+    values = _as_array(values, name)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got dtype {values.dtype}.")
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(
+            f"{name} must hold finite distances >= 0, as label_distances and label_set_distances "
+            f"return; got values from {values.min()} to {values.max()}."
+        )
+    return values
+
+
+def _as_array(values: object, name: str) -> np.ndarray:
+    if sp.issparse(values):
+        raise TypeError(f"{name} must be a dense array, got a {type(values).__name__}.")
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} must be an array of numbers, got {error}") from None
+
+
+def _is_iterable(value: object) -> bool:
+    try:
+        iter(value)  # type: ignore[call-overload]
+    except TypeError:
+        return False
+    return True
+
+
 def _check_parents(parents: Parents) -> list[list[int]]:
+    is_sequence = hasattr(parents, "__len__") and not sp.issparse(parents)
+    if not is_sequence or not _is_iterable(parents):
+        raise TypeError(
+            "parents must be a sequence with one sequence of node indices per node, got "
+            f"{parents!r:.80} ({type(parents).__name__}). Write [] for a node without parents."
+        )
     n_nodes = len(parents)
     checked = []
     for node, above in enumerate(parents):
-        if isinstance(above, Integral | str | bytes):
+        if isinstance(above, str | bytes) or not _is_iterable(above):
             raise TypeError(
-                f"parents must hold one sequence of node indices per node, got {above!r} "
-                f"for node {node}. Write [{above!r}] for a single parent, [] for none."
+                f"parents must hold one sequence of node indices per node, got {above!r:.80} "
+                f"for node {node}. Write [{above!r:.80}] for a single parent, [] for none."
             )
         checked.append(list(dict.fromkeys(_check_nodes(above, n_nodes, f"parents[{node}]"))))
     return checked
@@ -470,7 +526,7 @@ def _check_nodes(nodes: Sequence[int], n_nodes: int, name: str = "nodes") -> lis
     indices: list[int] = []
     for index in nodes:
         if not isinstance(index, Integral) or isinstance(index, bool | np.bool_):
-            raise TypeError(f"{name} must hold node indices (int), got {index!r}.")
+            raise TypeError(f"{name} must hold node indices (int), got {index!r:.80}.")
         if not 0 <= index < n_nodes:
             raise ValueError(f"{name} must hold indices from 0 to {n_nodes - 1}, got {index}.")
         indices.append(int(index))
@@ -481,9 +537,11 @@ def _parents_first(parents: list[list[int]]) -> list[int]:
     """All nodes, every node after its parents; ValueError for cycles."""
     order = _sorted_part(parents)
     if len(order) < len(parents):
-        cycle = " -> ".join(str(node) for node in find_cycle(parents) or ())
+        cycle = find_cycle(parents) or []
+        shown = " -> ".join(map(str, cycle[:_N_SHOWN]))
+        more = f" -> ... ({len(cycle) - _N_SHOWN} more)" if len(cycle) > _N_SHOWN else ""
         raise ValueError(
-            f"parents must not contain a cycle, got {cycle} (each node a child of the next). "
+            f"parents must not contain a cycle, got {shown}{more} (each node a child of the next). "
             "Remove one of these links."
         )
     return order

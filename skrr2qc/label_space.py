@@ -23,6 +23,7 @@ from .hierarchy import (
 __all__ = ["LabelSpace"]
 
 _N_EXAMPLES = 5  # values named in an error message
+_LONGEST_COMPARED = 200  # characters of a name; the time to find a similar one grows as a square
 
 
 class LabelSpace:
@@ -317,8 +318,11 @@ default=None
         >>> LabelSpace(["c"], parents={"c": "b", "b": "a"}).path_text("c")
         'a > b > c'
         """
-        if name not in self._position:
-            raise ValueError(f"No such node: {_with_matches([name], self.nodes)}.")
+        if not isinstance(separator, str):
+            raise TypeError(f"separator must be a str such as ' > ', got {separator!r:.80}.")
+        if not isinstance(name, str) or name not in self._position:
+            shown = _with_matches([name], self.nodes) if isinstance(name, str) else f"{name!r:.80}"
+            raise ValueError(f"No such node: {shown}.")
         path = [self._position[name]]
         while self._parent_positions[path[-1]]:
             path.append(self._parent_positions[path[-1]][0])
@@ -587,8 +591,7 @@ def _check_acyclic(links: dict[str, tuple[str, ...]], nodes: tuple[str, ...]) ->
     if cycle is not None:
         raise ValueError(
             "parents must not contain a cycle, got "
-            f"{' -> '.join(repr(nodes[i]) for i in cycle)} (each below the next). Remove one of "
-            "these links."
+            f"{_path(nodes[i] for i in cycle)} (each below the next). Remove one of these links."
         )
 
 
@@ -680,7 +683,14 @@ def _check_text(value, where: str) -> str:
             "convert numbers by str(), leave missing values out."
         )
     if not value.strip():
-        raise ValueError(f"{where} must hold names that are not blank, got {value!r}.")
+        raise ValueError(f"{where} must hold names that are not blank, got {value!r:.80}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # no file holds it, and JSON makes another name of two
+        raise ValueError(
+            f"{where} holds {value!r:.80}, which is no valid Unicode: {error.reason} at character "
+            f"{error.start}. Read the file with its own encoding, or drop such characters."
+        ) from None
     return str(value)  # numpy.str_ would be pickled, hence hashed, differently
 
 
@@ -689,18 +699,36 @@ def _all_names(links: dict[str, tuple[str, ...]]) -> set[str]:
 
 
 def _is_iterable(value: object) -> bool:
-    return hasattr(value, "__iter__") and not (isinstance(value, np.ndarray) and value.ndim == 0)
+    try:
+        iter(value)  # type: ignore[call-overload]
+    except TypeError:
+        return False
+    return True
 
 
 def _with_matches(unknown: Iterable[str], known: Iterable[str]) -> str:
     """The first unknown names, each with the known one most like it."""
-    names, known = list(unknown), list(known)
+    names, known = list(unknown), [name for name in known if len(name) <= _LONGEST_COMPARED]
     parts = []
     for name in names[:_N_EXAMPLES]:
-        match = difflib.get_close_matches(name, known, n=1)
-        parts.append(f"{name!r}" + (f" (did you mean {match[0]!r}?)" if match else ""))
+        is_short = len(name) <= _LONGEST_COMPARED
+        match = difflib.get_close_matches(name, known, n=1) if is_short else ()
+        parts.append(_short(name) + (f" (did you mean {match[0]!r}?)" if match else ""))
     rest = len(names) - len(parts)
     return ", ".join(parts) + (f" and {rest} more" if rest else "")
+
+
+def _short(name: str) -> str:
+    return repr(name) if len(name) <= _LONGEST_COMPARED else f"{name[:80]!r}..."
+
+
+def _path(names: Iterable[str]) -> str:
+    """Names with arrows between them; of many only the first and the last ones."""
+    shown = [_short(name) for name in names]
+    if len(shown) > 2 * _N_EXAMPLES:
+        left_out = f"({len(shown) - 2 * _N_EXAMPLES} more)"
+        shown = [*shown[:_N_EXAMPLES], left_out, *shown[-_N_EXAMPLES:]]
+    return " -> ".join(shown)
 
 
 def _count(number: int, noun: str) -> str:

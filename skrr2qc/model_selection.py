@@ -107,10 +107,12 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
 
     def _iter_test_masks(self, X=None, y=None, groups=None):
         n_rows = y.shape[0]
+        if not isinstance(self.shuffle, bool | np.bool_):
+            raise TypeError(f"shuffle must be True or False, got {self.shuffle!r:.80}.")
         _check_count(self.n_splits, "n_splits", minimum=2)
         if self.n_splits > n_rows:
             raise ValueError(
-                f"n_splits must be at most the number of rows, got n_splits={self.n_splits} "
+                f"n_splits must be at most the number of rows, got n_splits={self.n_splits!r:.80} "
                 f"for {n_rows} rows."
             )
         if not self.shuffle and self.random_state is not None:
@@ -260,7 +262,14 @@ def _check_targets(y):
             )
     if y.ndim != 2 or y.shape[0] == 0:
         raise ValueError(f"y must have shape (n, L) with at least one row, got {y.shape}.")
-    Y = sp.csr_matrix(y, copy=True)
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"y must hold only 0 and 1, got dtype {y.dtype}.")
+    if hasattr(y, "check_format"):
+        try:  # scipy reads blindly where indices point outside of the matrix
+            y.check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"y is a broken {type(y).__name__}: {error}.") from None
+    Y = sp.csr_matrix(y, dtype=np.float64, copy=True)  # float16 has no sparse matrix
     Y.sum_duplicates()
     Y.eliminate_zeros()
     if not (Y.data == 1).all():
@@ -282,7 +291,7 @@ def _one_hot(y):
 
 def _check_count(value, name, minimum):
     if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}.")
+        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r:.80}.")
 
 
 def _split_sizes(n_rows, train_size, test_size):

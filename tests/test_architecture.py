@@ -46,7 +46,7 @@ class Rule:
 
 
 LEAVES = "label_space hierarchy metrics datasets losses modules text model_selection"
-PRIVATE = "_validation _state _training _memory _thresholds _platt _checkpoint persistence"
+PRIVATE = "_validation _state _training _memory _thresholds _platt _checkpoint _runs persistence"
 LEARNING = "scipy sklearn joblib torch skorch tokenizers tqdm safetensors filelock"
 PRETRAINED = "transformers sentence_transformers"
 
@@ -66,7 +66,10 @@ RULES = {
     "_training": Rule("torch skorch sklearn tqdm", internal="_resume"),  # random states, the bar
     "_resume": Rule("torch skorch"),
     "_checkpoint": Rule("torch safetensors"),
-    "_memory": Rule("joblib sklearn filelock"),
+    "_runs": Rule(internal="_checkpoint _locks"),
+    "_locks": Rule("filelock"),
+    "_vectors": Rule("joblib sklearn", internal="_locks"),
+    "_memory": Rule("joblib sklearn", internal="_locks _vectors"),
     # Estimators import it; it finds them by name, and only when one is saved or loaded.
     "persistence": Rule("scipy sklearn torch", "label_space", "transformers huggingface_hub skops"),
     "encoders": Rule(LEARNING, f"{LEAVES} {PRIVATE}", PRETRAINED),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from skrr2qc import _checkpoint
+from skrr2qc import _checkpoint, _training
 from skrr2qc._checkpoint import Checkpoint
 from skrr2qc._training import TextNet, seeded
 from skrr2qc.losses import masked_language_model_loss
@@ -138,6 +140,8 @@ KINDS = {  # what a run may have
     "held out": {"held_out": HELD_OUT},
     "early": {"held_out": HELD_OUT, "patience": 1, "tol": 10.0},  # ends after the second epoch
     "best weights": {"held_out": HELD_OUT, "patience": 5, "lr": 2.0},  # diverges: the first is best
+    "averages": {"ema_decay": 0.7},
+    "best averages": {"held_out": HELD_OUT, "patience": 5, "lr": 2.0, "ema_decay": 0.5},
 }
 
 
@@ -148,8 +152,10 @@ def whole():
 
 
 def test_the_runs_are_what_they_are_meant_to_be(whole):
-    assert [len(table(whole[kind][0])) for kind in KINDS] == [3, 3, 3, 2, 3]
-    assert [whole[kind][0].steps_.step for kind in KINDS] == [12, 10, 12, 8, 12]
+    plain = whole["plain"][0]
+    assert [len(table(whole[kind][0])) for kind in KINDS] == [3, 3, 3, 2, 3, 3, 3]
+    assert [whole[kind][0].steps_.step for kind in KINDS] == [12, 10, 12, 8, 12, 12, 12]
+    assert not torch.equal(whole["averages"][0].module_.inner.weight, plain.module_.inner.weight)
     losses = [row["held_out_loss"] for row in table(whole["best weights"][0])]
     assert min(losses) < losses[-1]
     assert int(whole["best weights"][0].module_.position) < 12
@@ -259,7 +265,7 @@ def test_finished_run_returns_at_once(whole, tmp_path):
         assert not result[0].module_.training
         assert sorted((tmp_path / kind).iterdir()) == before
         names = checkpoint.load()[0]
-        assert not [name for name in names if name.startswith(("optimizer", "best"))]
+        assert not [name for name in names if name.startswith(("optimizer", "best", "average"))]
 
 
 def test_seconds_of_a_resumed_epoch_are_added(tmp_path):
@@ -277,14 +283,122 @@ def test_seconds_of_a_resumed_epoch_are_added(tmp_path):
     assert [s >= 1000 for s in seconds] == [False, True, False]
 
 
-def test_interrupt_propagates_and_can_be_resumed(whole, tmp_path):
-    def interrupt(step):
-        if step == 8:
-            raise KeyboardInterrupt
+# --------------------------------------------------------------------------------- interrupts
 
+
+@pytest.fixture
+def interrupt():
+    """Function that sends this process what Ctrl-C does; jobs in the background ignore it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, handler)
+
+
+def interrupting(function, number, interrupt):
+    """A function that is interrupted at the start of one of its calls."""
+    calls = []
+
+    def call(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == number:
+            interrupt()
+        return function(*args, **kwargs)
+
+    return call
+
+
+PLACES = {  # where the eighth update, or what follows it, is interrupted; step that is kept
+    "drawn": (Shuffled, "__iter__", 2, 4),
+    "forward": (Net, "forward", 10, 7),  # two calls are those of the held-out texts
+    "loss": (Net, "terms", 10, 7),
+    "gradient": (torch.Tensor, "backward", 8, 7),
+    "optimizer": (torch.optim.AdamW, "_init_group", 8, 6),  # after the gradient: not whole
+    "after the update": (Net, "push", 8, 6),
+    "held-out texts": (TextNet, "evaluate", 2, 8),
+    "save": (Checkpoint, "_write_tensors", 5, 8),  # of the end of the epoch
+    "commit": (Checkpoint, "_move", 10, 8),
+}
+
+
+@pytest.mark.parametrize("kind", ["held out", "best averages"])
+@pytest.mark.parametrize("place", PLACES)
+def test_interrupt(kind, place, whole, tmp_path, interrupt, monkeypatch):
+    """What is whole is kept, even the half of a step before the weights change."""
+    owner, name, number, kept = PLACES[place]
+    checkpoint = open_checkpoint(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupting(getattr(owner, name), number, interrupt))
+        with pytest.raises(KeyboardInterrupt) as raised:
+            train(checkpoint, **KINDS[kind])
+    assert checkpoint.last == kept
+    assert open_checkpoint(tmp_path).load()[1]["step"] == kept
+    assert not list(tmp_path.glob("*.tmp"))
+    (note,) = raised.value.__notes__
+    assert re.fullmatch(r"fit: interrupted in epoch \d of 3, step \d of 12\.", note)
+    assert_same(train(open_checkpoint(tmp_path), seed=3, **KINDS[kind]), whole[kind])
+
+
+def test_interrupted_within_each_epoch_again_and_again(whole, tmp_path, interrupt, monkeypatch):
+    """No update is done twice: each run of four ends after three, in a forward pass."""
+    kind = KINDS["averages"]
+    for step in (3, 6, 9):
+        with monkeypatch.context() as patch:
+            patch.setattr(Net, "forward", interrupting(Net.forward, 4, interrupt))
+            with pytest.raises(KeyboardInterrupt):
+                train(open_checkpoint(tmp_path, every=100), seed=step - 3, **kind)
+        assert open_checkpoint(tmp_path).load()[1]["step"] == step
+    assert_same(train(open_checkpoint(tmp_path), seed=9, **kind), whole["averages"])
+
+
+def test_interrupt_once_held_out_texts_are_judged(whole, tmp_path, interrupt, monkeypatch):
+    """They are judged again, and must not count as another epoch without a fall."""
+    compare = _training._HeldOut._compare
+
+    def interrupted(self, *args):
+        compare(self, *args)
+        interrupt()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_training._HeldOut, "_compare", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(open_checkpoint(tmp_path), **KINDS["early"])
+    assert_same(train(open_checkpoint(tmp_path), seed=1, **KINDS["early"]), whole["early"])
+
+
+def test_interrupt_while_averages_are_swapped_saves_no_mixture(tmp_path, interrupt, monkeypatch):
+    """The swap back is interrupted: a state with some averages in place of weights."""
+    swap = _training._Average.swap
+    monkeypatch.setattr(_training._Average, "swap", interrupting(swap, 2, interrupt))
+    checkpoint = open_checkpoint(tmp_path, every=100)
     with pytest.raises(KeyboardInterrupt):
-        train(open_checkpoint(tmp_path), after_step=interrupt)
-    assert_same(train(open_checkpoint(tmp_path), seed=3), whole["plain"])
+        train(checkpoint, **KINDS["best averages"])
+    assert checkpoint.last == 0
+
+
+def test_interrupt_without_a_checkpoint(interrupt, monkeypatch):
+    monkeypatch.setattr(Net, "forward", interrupting(Net.forward, 6, interrupt))
+    with pytest.raises(KeyboardInterrupt) as raised:
+        train()
+    assert raised.value.__notes__ == ["fit: interrupted in epoch 2 of 3, step 6 of 12."]
+
+
+def test_state_that_cannot_be_saved_is_told(tmp_path, interrupt, monkeypatch):
+    def full(tensors, path):
+        raise SafetensorError("No space left on device")
+
+    def interrupt_on_full_disk():
+        monkeypatch.setattr(_checkpoint, "save_file", full)
+        interrupt()
+
+    monkeypatch.setattr(Net, "forward", interrupting(Net.forward, 3, interrupt_on_full_disk))
+    with pytest.raises(KeyboardInterrupt) as raised:
+        train(open_checkpoint(tmp_path))
+    _, note = raised.value.__notes__
+    assert "of step 2 could not be written" in note
+    assert "No space left on device. That of step 0 is still whole." in note
+
+
+# ---------------------------------------------------------------------------------- the next run
 
 
 def test_progress_begins_where_the_run_resumes(tmp_path, capsys):

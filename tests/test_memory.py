@@ -1,12 +1,20 @@
-"""Caches: never another score, every fit counted, nothing stored twice."""
+"""Caches: never another score, every fit counted, nothing stored twice, nothing fitted twice."""
 
+import errno
+import logging
+import subprocess
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+from filelock import FileLock, SoftFileLock
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -23,6 +31,15 @@ from skrr2qc import (
 )
 from skrr2qc._memory import check_cacheable, fit_cached
 from skrr2qc.testing import tiny_encoder as make_encoder
+from tests.reference.counted_fits import (
+    PATIENCE,
+    CountedFit,
+    FailingFit,
+    Outer,
+    count_marks,
+    fit_in_process,
+    wait_until,
+)
 from tests.reference.tiny_bert import save_tiny_bert
 
 
@@ -150,7 +167,7 @@ def test_encoder_is_not_stored_with_a_head(tmp_path, tiny_encoder, labelled_text
     frozen, memory = FrozenEstimator(tiny_encoder), joblib.Memory(tmp_path, verbose=0)
     head = ClassCenterHead(n_epochs=1, random_state=0)
     first = fit_cached(memory, head, *labelled_texts, encoder=frozen)
-    assert first.encoder is frozen
+    assert first.encoder.estimator is tiny_encoder
     (content,) = stored(tmp_path)
     assert content.encoder is None
     assert content.encoder_ is None
@@ -357,3 +374,217 @@ def test_function_with_a_name_is_remembered(tmp_path, labelled_texts, count_fits
 def test_what_is_no_memory(labelled_texts):
     with pytest.raises(ValueError, match="'memory' should be None"):
         check_cacheable(3, ClassCenterHead())
+
+
+def test_pipeline_is_stored_without_its_frozen_encoder(tmp_path, tiny_encoder, labelled_texts):
+    """Every pipeline over an encoder once held another copy of it."""
+    X, Y = labelled_texts
+    frozen = FrozenEstimator(tiny_encoder)
+    linear = OneVsRestClassifier(LogisticRegression(random_state=0))
+    pipeline = make_pipeline(frozen, linear)
+    plain = clone(pipeline).fit(X, Y.toarray())
+    for _ in range(2):
+        fitted = fit_cached(str(tmp_path), pipeline, X, Y.toarray())
+        assert fitted[0].estimator is tiny_encoder
+        assert_array_equal(fitted.predict_proba(X), plain.predict_proba(X))
+    assert pipeline[0] is frozen
+    (path,) = tmp_path.rglob("output.pkl")
+    assert tiny_encoder.tokenizer_.definition.encode() not in path.read_bytes()
+    other = make_pipeline(FrozenEstimator(other_encoder(None, X)), linear)
+    fit_cached(str(tmp_path), other, X, Y.toarray())
+    assert len(stored(tmp_path)) == 2
+
+
+# -------------------------------------------------------------- several that need the same fit
+
+TEXTS = ["one", "two", "three"]
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """Estimator that counts its fits, in files, for processes to share."""
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return CountedFit(str(folder))
+
+
+@pytest.fixture
+def memory(tmp_path):
+    return joblib.Memory(tmp_path / "memory", verbose=0)
+
+
+def locks(memory):
+    return sorted(Path(memory.location).rglob("*.lock"))
+
+
+def in_thread(function, *args):
+    """Future of a call; its result has to come before patience ends."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function, *args)
+    pool.shutdown(wait=False)
+    return future
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_one_fit_for_all_who_need_it(counted, memory, backend):
+    calls = [joblib.delayed(fit_in_process)(memory, counted, TEXTS) for _ in range(6)]
+    for _ in range(2):
+        lengths = joblib.Parallel(n_jobs=2, backend=backend)(calls)
+        assert_array_equal(lengths, [[3, 3, 5]] * 6)
+        assert count_marks(counted.folder, "fit") == 1
+
+
+def test_lock_has_the_name_of_what_it_locks(counted, memory, tmp_path):
+    for n in range(3):
+        fit_cached(memory, clone(counted).set_params(n=n), TEXTS, None)
+    results = {path.parent.name for path in tmp_path.rglob("output.pkl")}
+    assert {path.stem for path in locks(memory)} == results | {"function"}
+    assert len(results) == 3
+
+
+def test_other_fits_do_not_wait(counted, memory):
+    """Both are in their fits at once, or the test would fail by its patience."""
+    hold = Path(counted.folder, "hold-fit")
+    hold.touch()
+    others = [clone(counted).set_params(n=n) for n in range(3)]
+    futures = [in_thread(fit_in_process, memory, other, TEXTS) for other in others]
+    wait_until(lambda: count_marks(counted.folder, "fit") == 3)
+    hold.unlink()
+    assert all(future.result(PATIENCE).tolist() == [3, 3, 5] for future in futures)
+
+
+def test_who_reads_does_not_wait(counted, memory):
+    fit_cached(memory, counted, TEXTS, None)
+    (path,) = (path for path in locks(memory) if path.stem != "function")
+    with FileLock(path):
+        assert in_thread(fit_in_process, memory, counted, TEXTS).result(PATIENCE).sum() == 11
+    assert count_marks(counted.folder, "fit") == 1
+
+
+def test_fit_within_a_fit(counted, memory):
+    outer = Outer(counted, memory)
+    fits = [in_thread(fit_cached, memory, outer, TEXTS, None) for _ in range(3)]
+    assert all(fit.result(PATIENCE).inner_.lengths_.sum() == 11 for fit in fits)
+    assert [count_marks(counted.folder, kind) for kind in ("outer", "fit")] == [1, 1]
+
+
+def test_failed_fit_sets_the_lock_free(memory):
+    for _ in range(2):
+        future = in_thread(fit_cached, memory, FailingFit(), TEXTS, None)
+        with pytest.raises(ArithmeticError):
+            future.result(PATIENCE)
+
+
+def start_process(memory, estimator):
+    code = (
+        "import joblib, sys\n"
+        "from pathlib import Path\n"
+        "from tests.reference.counted_fits import *\n"
+        "location, folder = sys.argv[1:]\n"
+        "fit_in_process(joblib.Memory(Path(location), verbose=0), CountedFit(folder), "
+        f"{TEXTS!r})"
+    )
+    location = str(Path(memory.location))
+    return subprocess.Popen(
+        [sys.executable, "-c", code, location, estimator.folder], cwd=Path(__file__).parents[1]
+    )
+
+
+@pytest.mark.parametrize("moment", ["fit", "dump"])
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_killed_owner(counted, memory, caplog, moment, verbose):
+    """The one that waits goes on, and takes nothing that was written half."""
+    hold = Path(counted.folder, f"hold-{moment}")
+    hold.touch()
+    process = start_process(memory, counted)
+    try:
+        wait_until(lambda: count_marks(counted.folder, moment) == 1)
+        if verbose:  # else nobody waits when it is killed
+            caplog.set_level(logging.INFO, "skrr2qc")
+            waiting = in_thread(fit_in_process, memory, counted, TEXTS)
+            wait_until(lambda: "CountedFit is being fitted elsewhere" in caplog.text)
+    finally:
+        process.kill()
+        process.wait()
+    hold.unlink()
+    if not verbose:
+        waiting = in_thread(fit_in_process, memory, counted, TEXTS)
+    assert waiting.result(PATIENCE).tolist() == [3, 3, 5]
+    assert count_marks(counted.folder, "fit") == 2
+    assert fit_cached(memory, counted, TEXTS, None).lengths_.tolist() == [3, 3, 5]
+    assert count_marks(counted.folder, "fit") == 2
+    assert len([record for record in caplog.records if "elsewhere" in record.message]) == verbose
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_broken_result_is_made_anew_by_one(counted, memory, tmp_path, caplog, share):
+    fit_cached(memory, counted, TEXTS, None)
+    (path,) = tmp_path.rglob("output.pkl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    calls = [joblib.delayed(fit_in_process)(memory, counted, TEXTS) for _ in range(4)]
+    lengths = joblib.Parallel(n_jobs=2, backend="threading")(calls)
+    assert_array_equal(lengths, [[3, 3, 5]] * 4)
+    assert count_marks(counted.folder, "fit") == 2
+    assert path.read_bytes() == whole
+    assert "Exception while loading results" in caplog.text  # of joblib: somebody should know
+
+
+def test_memory_cleared_during_a_fit(counted, memory):
+    hold = Path(counted.folder, "hold-fit")
+    hold.touch()
+    fits = [in_thread(fit_in_process, memory, counted, TEXTS)]
+    wait_until(lambda: count_marks(counted.folder, "fit") == 1)
+    memory.clear(warn=False)
+    fits.append(in_thread(fit_in_process, memory, counted, TEXTS))
+    wait_until(lambda: count_marks(counted.folder, "fit") == 2)  # what it locked is gone
+    hold.unlink()
+    assert [fit.result(PATIENCE).sum() for fit in fits] == [11, 11]
+    fit_cached(memory, counted, TEXTS, None)
+    assert count_marks(counted.folder, "fit") == 2
+
+
+class LockWithoutFolder(FileLock):
+    n_refused = 0
+
+    def acquire(self, *args, **kwargs):
+        if self.n_refused == 0:
+            type(self).n_refused += 1
+            raise FileNotFoundError(self.lock_file)
+        return super().acquire(*args, **kwargs)
+
+
+def test_folder_of_locks_cleared_at_the_worst_moment(counted, memory, monkeypatch):
+    monkeypatch.setattr("skrr2qc._locks.FileLock", LockWithoutFolder)
+    assert fit_cached(memory, counted, TEXTS, None).lengths_.sum() == 11
+    assert LockWithoutFolder.n_refused == 1
+
+
+class NoLock(FileLock):
+    def acquire(self, *args, **kwargs):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("kind", [NoLock, SoftFileLock])
+def test_file_system_without_locks(counted, memory, monkeypatch, kind):
+    """A marker file in the place of a lock is none: nobody removes it for the dead."""
+    monkeypatch.setattr("skrr2qc._locks.FileLock", kind)
+    with pytest.warns(UserWarning, match="cannot be locked .*Put `memory` on a local disk"):
+        assert fit_cached(memory, counted, TEXTS, None).lengths_.sum() == 11
+    assert not locks(memory)
+    fit_cached(memory, counted, TEXTS, None)  # reads: nothing to warn of
+    assert count_marks(counted.folder, "fit") == 1
+
+
+class OwnMemory:
+    """As scikit-learn allows it: anything that has `cache`."""
+
+    def cache(self, function, ignore):
+        return function
+
+
+@pytest.mark.parametrize("memory", [joblib.Memory(None), OwnMemory()], ids=["no place", "own"])
+def test_memories_without_files(counted, memory):
+    for n in (1, 2):
+        assert fit_cached(memory, counted, TEXTS, None).lengths_.sum() == 11
+        assert count_marks(counted.folder, "fit") == n

@@ -150,11 +150,6 @@ def test_averages_leave_frozen_parameters_alone():
     assert 1.0 < module.weight.item() < 3.0
 
 
-def test_averages_are_not_part_of_a_checkpoint():
-    with pytest.raises(ValueError, match="`ema_decay` and `checkpoint`"):
-        make_net(ema_decay=0.9).fit_batches(Batches(), checkpoint=SimpleNamespace())
-
-
 def test_terms_are_recorded_and_summed():
     seen = []
 

@@ -1,11 +1,12 @@
 """How often a solution gives the answer away: the share of texts that name a label of their own."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_choice, check_label_matrix, check_number, check_texts
 from ..label_space import LabelSpace
 from ._cleaning import NameFinder, announces_topic, count_tokens, split_sentences, strip_topics
 
@@ -172,8 +173,7 @@ def named_labels(texts, finder):
 
 def names_to_strip(labels, strip):
     """Names whose sentences are left out: of labels, and of meta-labels where `strip` is "all"."""
-    if strip not in ("labels", "all"):
-        raise ValueError(f"`strip` must be one of ['all', 'labels'], got {strip!r}.")
+    check_choice(strip, "strip", ("labels", "all"))
     return (*labels.texts, *labels.meta_names) if strip == "all" else labels.texts
 
 
@@ -188,9 +188,12 @@ def check_label_space(labels):
 
 def check_solutions(solutions, texts):
     """One str for each text, "" for none."""
-    if hasattr(solutions, "keys"):
+    is_sequence = hasattr(solutions, "__len__") and getattr(solutions, "ndim", 1) == 1
+    if isinstance(solutions, Mapping):
         solutions = [solutions.get(text) for text in texts]
-    elif isinstance(solutions, str) or not hasattr(solutions, "__len__"):
+    elif is_sequence and isinstance(solutions, Iterable) and not isinstance(solutions, (str, set)):
+        solutions = list(solutions)  # a Series is one, though it has keys
+    else:
         raise TypeError(
             "`solutions` must be a sequence with one str or None per text, or a mapping from text "
             f"to solution, got {type(solutions).__name__}."
@@ -206,7 +209,10 @@ def check_solutions(solutions, texts):
                 f"`solutions` must hold str or None, got {solution!r:.40} "
                 f"({type(solution).__name__}) for text {i}. Write None where there is none."
             )
-    return [(solution or "").strip() for solution in solutions]
+    solutions = [solution or "" for solution in solutions]
+    if solutions:
+        check_texts(solutions, "solutions")  # no surrogates, which the augmented text would hold
+    return [solution.strip() for solution in solutions]
 
 
 def _share(flags):

@@ -261,7 +261,8 @@ class SolutionAugmenter(TransformerMixin, BaseEstimator):
         check_number(self.random_state, "random_state", minimum=0, integer=True)
         for name in ("separator", "instructions"):
             value = getattr(self, name)
-            if not isinstance(value, str) and (name, value) != ("instructions", None):
+            is_default = name == "instructions" and value is None
+            if not isinstance(value, str) and not is_default:
                 raise TypeError(f"`{name}` must be a str, got {value!r:.60}: e.g. 'Solve this.'.")
 
     def _augment(self, X):

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._state import ModuleStateMixin
 from .._thresholds import best_global_threshold
 from .._training import TextNet, collect_outputs, resolve_device, seeded, sigmoid
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_label_matrix, check_number, check_seed, check_texts
 from ..losses import multilabel_cross_entropy
 from ..model_selection import train_holdout_split
 from ..modules import TextCNN
@@ -59,8 +59,8 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
     >>> from skrr2qc import TextCNNClassifier
     >>> clf = TextCNNClassifier(embedding_size=16, lr=0.01, random_state=0)
     >>> texts, Y = ["a circle", "a square"] * 8, np.array([[1, 0], [0, 1]] * 8)
-    >>> clf.fit(texts, Y).predict_proba(["a circle"]).argmax()
-    np.int64(0)
+    >>> clf.fit(texts, Y).predict(["a circle"]).tolist()
+    [[1, 0]]
     """
 
     def __init__(
@@ -148,6 +148,12 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
     def _check_parameters(self):
         for name in ("n_filters", "embedding_size", "n_epochs", "batch_size"):
             check_number(getattr(self, name), name, minimum=1, integer=True)
+        is_sequence = isinstance(self.widths, (list, tuple, np.ndarray))
+        if not is_sequence or np.ndim(self.widths) != 1 or not len(self.widths):
+            raise TypeError(
+                f"`widths` must be a sequence of at least one width, got {self.widths!r:.80}. "
+                "The default is (2, 3, 4)."
+            )
         for width in self.widths:
             check_number(width, "widths", minimum=1, integer=True)
         check_number(self.vocab_size, "vocab_size", minimum=8, integer=True)
@@ -156,6 +162,7 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
         check_number(self.lr, "lr", above=0)
         check_number(self.weight_decay, "weight_decay", minimum=0)
         check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
+        check_seed(self.random_state)
 
     def _train(self, ids, Y, rng):
         self.module_ = TextCNN(

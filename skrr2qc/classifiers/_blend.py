@@ -208,7 +208,7 @@ def _choose_weights(Y, logits, scales):
     grid = np.array(grid) / _STEPS  # (n_points, n_channels)
     quality, errors = np.empty(len(grid)), np.empty(len(grid))
     for i, point in enumerate(grid):
-        rows = _row_quality(Y, weighted_sum(logits, dict(zip(names, point, strict=True)), scales))
+        rows = row_quality(Y, weighted_sum(logits, dict(zip(names, point, strict=True)), scales))
         quality[i], errors[i] = rows.mean(), rows.std() / np.sqrt(len(rows))
     error = errors[quality == quality.max()][-1]
     is_good = quality >= quality.max() - _TOLERANCE * error
@@ -217,7 +217,7 @@ def _choose_weights(Y, logits, scales):
     return {n: float(w) for n, w in zip(names, mean / mean.sum(), strict=True) if w > 0}
 
 
-def _row_quality(Y, scores):
+def row_quality(Y, scores):
     """Mean of P@1 and nDCG@5 of each row; 0 for a row without labels."""
     k = min(_DEPTH, Y.shape[1])
     columns = top_k(scores, k)

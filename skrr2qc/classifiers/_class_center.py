@@ -2,15 +2,15 @@
 
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._checkpoint import make_writable
 from .._state import ModuleStateMixin
 from .._training import (
     TextNet,
@@ -21,7 +21,7 @@ from .._training import (
     sigmoid,
     uses_bfloat16,
 )
-from .._validation import check_choice, check_label_matrix, check_number, check_texts
+from .._validation import check_texts
 from ..losses import class_center_loss, multilabel_cross_entropy
 from ..modules import (
     AuxiliaryTower,
@@ -35,9 +35,10 @@ from ..modules import (
 from ..persistence import SavedModelMixin
 from ..text import TokenBatches
 from ._features import FeatureBatches, project_start
+from ._head_checkpoint import open_head_run
+from ._head_checks import check_head, check_head_data, resolve_head, tunes_backbone
 from ._sparse_scores import linear_scores, with_empty_rows
 from ._tower_training import (
-    LOSSES,
     ancestor_columns,
     check_frozen_layers,
     check_loss,
@@ -48,7 +49,6 @@ from ._tower_training import (
     with_further_targets,
 )
 
-_FEATURE_EPOCHS, _FEATURE_LR = 40, 5e-3  # on arrays, where a step costs next to nothing
 # Of a batch where no gradient is needed: more tokens at once are slower on a CPU.
 _TEXTS, _TOKENS_ON_CPU, _TOKENS = 256, 2048, 16_384
 
@@ -114,6 +114,13 @@ class ClassCenterHead(
         Bytes for the states below the trained layers, kept during a fit so that the frozen
         layers run once a text. Where it is too small, they run once a text and epoch, which a
         warning tells; 0 asks for that.
+    checkpoint_dir : str or path, default=None
+        Folder of the state of a long training. The same `fit` after an interruption of any kind
+        goes on from there to the same weights; one on other data or parameters, or over an
+        encoder of other weights, is refused. One folder belongs to one fit: leave it None within
+        `RetrievalRerankClassifier`, which has one for all its fits, and within cross-validation.
+    checkpoint_steps : int, default=200
+        Updates between two checkpoints; there is one after each epoch as well.
     passthrough : bool, default=False
         Whether `transform` appends the features it was given to the label scores.
     device : str, default="auto"
@@ -179,6 +186,8 @@ class ClassCenterHead(
         batch_size=32,
         weight_decay=0.01,
         memory_budget=2**30,
+        checkpoint_dir=None,
+        checkpoint_steps=200,
         passthrough=False,
         device="auto",
         random_state=None,
@@ -203,6 +212,8 @@ class ClassCenterHead(
         self.batch_size = batch_size
         self.weight_decay = weight_decay
         self.memory_budget = memory_budget
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_steps = checkpoint_steps
         self.passthrough = passthrough
         self.device = device
         self.random_state = random_state
@@ -225,7 +236,11 @@ class ClassCenterHead(
         TypeError, ValueError
             If texts, targets or parameters are not as described; before any work starts.
         FloatingPointError
-            If training diverges; says at which step.
+            If training diverges; says at which step, and names the last good checkpoint.
+        OSError
+            If a checkpoint cannot be written; the one before is still whole.
+        KeyboardInterrupt
+            With notes of where training stood and what is kept of it.
 
         Warns
         -----
@@ -234,15 +249,20 @@ class ClassCenterHead(
             held out.
         """
         self._check_parameters()
-        X, Y = self._check_data(X, y)
+        X, Y, self.classes_, self._is_multilabel = check_head_data(self, X, y)
         device = resolve_device(self.device)
         check_loss(self.loss, Y, device)
         check_frozen_layers(self.n_frozen_layers, self.encoder)
+        if self.checkpoint_dir is not None:
+            make_writable(Path(self.checkpoint_dir))  # or the encoder would be trained before
         if self.encoder is not None:
             self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
-        with seeded(self.random_state) as rng:
+        with (
+            open_head_run(self, X, Y) as (checkpoint, seed),
+            seeded(self.random_state, seed=seed) as rng,
+        ):
             inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
-            self.history_ = self._fit_module(inputs, Y, rng, device)
+            self.history_ = self._fit_module(inputs, Y, rng, device, checkpoint)
         self.centers_ = self._label_head().centers.detach().cpu().numpy()
         return self
 
@@ -375,63 +395,10 @@ class ClassCenterHead(
         return tags
 
     def _check_parameters(self):
-        check_number(self.class_center_weight, "class_center_weight", minimum=0)
-        check_choice(self.class_center_form, "class_center_form", ("paper", "released"))
-        check_choice(self.center_init, "center_init", ("blend", "means", "texts"))
-        if self.loss is not None and not callable(self.loss):
-            check_choice(self.loss, "loss", LOSSES)
-        check_number(self.ancestor_weight, "ancestor_weight", minimum=0)
-        check_number(self.meta_weight, "meta_weight", minimum=0)
-        self._check_training()
-        if self.center_init == "texts" and (self.labels is None or self.encoder is None):
-            raise ValueError(
-                "`center_init` == 'texts' needs `labels` (a LabelSpace with the names) and an "
-                "`encoder` to encode them. Pass both, or center_init='means'."
-            )
-
-    def _check_training(self):
-        check_choice(self.schedule, "schedule", ("linear", "onecycle"))
-        check_number(self.layer_decay, "layer_decay", above=0, maximum=1)
-        if self.ema_decay is not None:
-            check_number(self.ema_decay, "ema_decay", above=0, maximum=0.9999)
-        if self.validation_fraction is not None:
-            check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
-        check_number(self.patience, "patience", minimum=1, integer=True)
-        check_number(self.memory_budget, "memory_budget", minimum=0)
-        check_number(self.batch_size, "batch_size", minimum=1, integer=True)
-        check_number(self.weight_decay, "weight_decay", minimum=0)
-        if self.n_frozen_layers is not None:
-            check_number(self.n_frozen_layers, "n_frozen_layers", minimum=0, integer=True)
-        if self.n_epochs is not None:
-            check_number(self.n_epochs, "n_epochs", minimum=1, integer=True)
-        if self.lr is not None:
-            check_number(self.lr, "lr", above=0)
-
-    def _check_data(self, X, y):
-        if self.encoder is not None:
-            X = check_texts(X)
-            Y = check_label_matrix(y, n_samples=len(X), labels=self.labels, name="y")
-            self._is_multilabel, self.classes_ = True, np.arange(Y.shape[1])
-            return X, Y
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True)
-        self._is_multilabel = sp.issparse(y) or type_of_target(y).startswith("multilabel")
-        if self._is_multilabel or (y.ndim == 2 and y.shape[1] > 1):
-            self._is_multilabel = True
-            Y = check_label_matrix(y, n_samples=X.shape[0], labels=self.labels, name="y")
-            self.classes_ = np.arange(Y.shape[1])
-            return X, Y
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        shape = (len(codes), len(self.classes_))
-        Y = sp.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=shape)
-        return X, check_label_matrix(Y, name="y")
+        check_head(self)
 
     def _tunes_backbone(self):
-        return self.encoder is not None and hasattr(self.encoder_, "backbone_")
+        return tunes_backbone(self)
 
     def _features(self, X):
         return X if self.encoder is None else self.encoder_.transform(X)
@@ -439,12 +406,13 @@ class ClassCenterHead(
     def _tokens(self, X):
         return self.encoder_.tokenizer_.encode(X)[0]
 
-    def _fit_module(self, inputs, Y, rng, device):
+    def _fit_module(self, inputs, Y, rng, device, checkpoint):
         """Build the module, let it begin at the rows to learn from, and train it."""
-        loss = label_loss(self._loss(), Y)
+        settings = resolve_head(self)
+        loss = label_loss(settings["loss"], Y)
         parts = hold_out(inputs, Y, self.validation_fraction, rng)
         inputs, Y = parts[0]
-        self.module_, defaults = self._start_module(inputs, Y.shape[1], rng)
+        self.module_ = self._start_module(inputs, Y.shape[1], rng)
         states = self._lower_states([ids for ids, _ in parts], device)
         batches = self._batches(inputs, states=states[0])
         embeddings = collect_outputs(TowerVectors(self.module_), batches, device)
@@ -461,7 +429,8 @@ class ClassCenterHead(
         if len(parts) == 2:
             held_out = self._wide_batches(parts[1][0], device, Y=targets[1], states=states[1])
         loss_terms = partial(self._loss_terms, *loss, tuple(groups))
-        history = self._train(module, loss_terms, batches, held_out, defaults, device)
+        data = {"batches": batches, "held_out": held_out, "checkpoint": checkpoint}
+        history = self._train(module, loss_terms, data, settings, device)
         self._keep_meta_layer(module.heads[-1] if "meta_labels" in groups else None)
         return history
 
@@ -482,17 +451,11 @@ class ClassCenterHead(
             self.meta_coef_ = (head.log_scale.exp() * head.weight).detach().cpu().numpy()
             self.meta_intercept_ = head.bias.detach().cpu().numpy()
 
-    def _loss(self):
-        if self.loss is not None:
-            return self.loss
-        return get_backbone(self.encoder_).label_loss if self._tunes_backbone() else "bce"
-
     def _start_module(self, inputs, n_labels, rng):
-        """The module before training; the numbers of epochs and the learning rate it likes."""
+        """The module before training."""
         if self._tunes_backbone():
-            backbone = get_backbone(self.encoder_)
-            init_args = {"n_features": backbone.hidden_size, "n_labels": n_labels}
-            return self._build_module("module_", init_args), (backbone.n_epochs, backbone.lr)
+            n_features = get_backbone(self.encoder_).hidden_size
+            return self._build_module("module_", {"n_features": n_features, "n_labels": n_labels})
         shift, factor, weight = project_start(inputs, rng)
         init_args = {"n_inputs": weight.shape[1], "n_features": len(weight), "n_labels": n_labels}
         module = self._build_module("module_", init_args)
@@ -501,7 +464,7 @@ class ClassCenterHead(
             module.factor.fill_(factor)
             module.projection.weight.copy_(torch.from_numpy(weight))
             module.projection.bias.zero_()
-        return module, (_FEATURE_EPOCHS, _FEATURE_LR)
+        return module
 
     def _lower_states(self, parts, device):
         """Hidden states below the trained layers of each part; None where memory is short."""
@@ -548,13 +511,13 @@ class ClassCenterHead(
             names = self.encoder_.transform(list(self.labels.texts))
         return names
 
-    def _train(self, module, loss_terms, batches, held_out, defaults, device):
-        n_epochs, lr = self.n_epochs or defaults[0], self.lr or defaults[1]
+    def _train(self, module, loss_terms, data, settings, device):
+        lr = settings["lr"]
         groups = [("*.centers", {"weight_decay": 0.0})]
         net = TextNet(
             module,
             loss_terms,
-            n_epochs=n_epochs,
+            n_epochs=settings["n_epochs"],
             lr=lr,
             param_groups=groups + layer_groups(module, self.module_, lr, self.layer_decay),
             weight_decay=self.weight_decay,
@@ -564,8 +527,8 @@ class ClassCenterHead(
             title=f"{len(self.classes_)} labels",
             verbose=self.verbose,
         )
-        patience = None if held_out is None else self.patience
-        return net.fit_batches(batches, held_out=held_out, patience=patience).epoch_table()
+        patience = None if data["held_out"] is None else self.patience
+        return net.fit_batches(**data, patience=patience).epoch_table()
 
     def _loss_terms(self, name, loss, kinds, outputs, targets):
         logits, features, centers, *further = outputs
@@ -601,11 +564,9 @@ class ClassCenterHead(
     def _build_module(self, name, init_args):
         if "n_inputs" in init_args:
             return FeatureTower(**init_args)
-        backbone = get_backbone(self.encoder_)
-        n_frozen = self.n_frozen_layers
-        n_frozen = backbone.n_frozen_layers if n_frozen is None else n_frozen
+        n_frozen = resolve_head(self)["n_frozen_layers"]
         check_frozen_layers(n_frozen, self.encoder_)
-        return TextTower(backbone, n_frozen, LabelHead(**init_args))
+        return TextTower(get_backbone(self.encoder_), n_frozen, LabelHead(**init_args))
 
     def _restore_module(self, name, content):
         has_encoder = getattr(self, "encoder", None) is not None

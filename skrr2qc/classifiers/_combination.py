@@ -10,11 +10,14 @@ from scipy.special import logsumexp
 from .._platt import fit_sigmoid
 from .._training import sigmoid
 from ..metrics import top_k
+from ._blend import row_quality
 
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
 _LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
 _LEAST_SPREAD = 1e-4  # of evidence; what varies less is a matter of rounding, and not blown up
+_SHARES = (1.0, 0.5, 0.25)  # of the weights of further evidence, tried in turn
+_TOLERANCE = 0.5  # standard errors of a loss on held-out rows that is taken for chance
 _MAX_ENTRIES = 4_000_000  # held-out scores used
 
 
@@ -48,7 +51,10 @@ def fit_combination(Y, evidence, first="retrieval"):
     negative log-share of the row's labels in the softmax of the weighted sums, plus a ridge
     that draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
     nothing, or too few rows, leave the order of retrieval as it is. The first kind keeps at least
-    a tenth of its weight, so that there is an order at all where everything misleads.
+    a tenth of its weight, so that there is an order at all where everything misleads. What is
+    likelier may rank worse: then the weights of the other kinds are halved until the rows are
+    ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
+    standard error.
 
     Parameters
     ----------
@@ -82,9 +88,22 @@ def fit_combination(Y, evidence, first="retrieval"):
     told = np.stack([values[rows, columns] for values in evidence.values()], axis=2)
     prior = np.array([float(name == first) for name in evidence])
     weights = _fit_softmax(told.astype(np.float64), hits, prior)
-    total = sum(np.float32(w) * evidence[n] for w, n in zip(weights, evidence, strict=True))
+    weights, total = _held_back(weights, prior, Y, evidence)
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
+
+
+def _held_back(weights, prior, Y, evidence):
+    """Weights, and their sums over the evidence (n, L), that do not rank worse than the prior's."""
+    first = next(name for name, weight in zip(evidence, prior, strict=True) if weight)
+    quality = row_quality(Y, evidence[first])
+    for share in (*_SHARES, 0.0):
+        shared = np.where(prior, weights, share * weights)
+        total = sum(np.float32(w) * evidence[n] for w, n in zip(shared, evidence, strict=True))
+        gain = row_quality(Y, total) - quality
+        if gain.mean() >= -_TOLERANCE * gain.std() / np.sqrt(len(gain)):
+            break
+    return shared, total
 
 
 def _fit_softmax(told, hits, prior):

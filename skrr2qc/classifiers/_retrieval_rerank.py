@@ -5,15 +5,16 @@ from collections import namedtuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._memory import check_cacheable, fit_cached
+from .._runs import checkpoints_in, noting_interrupt
 from .._thresholds import best_global_threshold, check_rule, choose_decision
 from .._training import resolve_device
-from .._validation import check_label_matrix, check_label_to_meta, check_number, check_texts
+from .._validation import check_label_matrix, check_number, check_texts
 from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
@@ -23,6 +24,7 @@ from ..persistence import SavedModelMixin
 from ._blend import ChannelBlend, channel_logits, choose_blend, unseen_log_odds
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
+from ._composite_checks import check_part_labels, check_parts
 from ._explain import explain_texts
 from ._label_texts import LabelTextSimilarity, add_label_texts
 from ._parts import inherit, targets_for, with_encoder
@@ -32,6 +34,7 @@ from ._steps import EncodeStep, RerankStep, ScoreStep
 from ._tower_training import check_frozen_layers, check_loss
 
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
+_MAX_TO_CHOOSE_C = 2_000_000  # labels x rows: half a minute, at most, for each penalty tried
 
 _Parts = namedtuple("_Parts", "channels reranker")
 # Arrays of shape (n, L), but for `meta`: (n, M), or None where meta-labels are not asked.
@@ -79,6 +82,13 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
     memory : None, str or joblib.Memory, default=None
         Where fitted encoders and parts are remembered by content. Never changes a score.
         Needs an integer `random_state`.
+    checkpoint_dir : str or path, default=None
+        Folder in which every part that is trained step by step, and has no `checkpoint_dir` of
+        its own, keeps its run in a subfolder named by its content. The same fit after an
+        interruption of any kind, a whole grid search of it too, goes on from there to the same
+        scores; parts that were done are not trained again. Each takes the bytes of its weights,
+        four times that while it is trained. Nothing else reads the folder: delete it once the
+        fit is done.
     device : str, default="auto"
         "auto" takes CUDA, then MPS, then the CPU; parts follow where they say "auto".
     random_state : int, RandomState instance or None, default=None
@@ -140,6 +150,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         validation_fraction=0.1,
         refit=True,
         memory=None,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -155,6 +166,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.memory = memory
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -177,23 +189,29 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         ------
         TypeError, ValueError
             If texts, targets, labels or parameters are not as described; before any work starts.
+        OSError
+            If a checkpoint cannot be written; the one before is still whole.
+        KeyboardInterrupt
+            With notes of where the fit stood and what is kept of it.
         """
         check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
         check_rule(self.threshold)
         resolve_device(self.device)
-        self._check_parts()
+        check_parts(self)
         X, Y = self._check_data(X, Y)
         self._check_before_work(Y)
         self.classes_ = np.arange(Y.shape[1])
-        train, held_out = self._split(Y)
-        self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
-        parts = self._fit_parts([X[i] for i in train], Y[train])
-        self._choose(parts, [X[i] for i in held_out], Y[held_out])
-        if self.refit and self.n_validation_:
-            with warnings.catch_warnings():  # said once already
-                warnings.filterwarnings("ignore", message="There is no map from labels")
-                parts = self._fit_parts(X, Y, self._blend(parts.channels).names)
-        self._keep(parts, X, Y)
+        with checkpoints_in(self.checkpoint_dir):
+            train, held_out = self._split(Y)
+            self._lexical_C = None  # until the first training has chosen it
+            self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
+            parts = self._fit_parts([X[i] for i in train], Y[train])
+            self._choose(parts, [X[i] for i in held_out], Y[held_out])
+            if self.refit and self.n_validation_:
+                with warnings.catch_warnings():  # said once already
+                    warnings.filterwarnings("ignore", message="There is no map from labels")
+                    parts = self._fit_parts(X, Y, self._blend(parts.channels).names)
+            self._keep(parts, X, Y)
         return self
 
     def predict_proba(self, X, top_k=None):
@@ -287,51 +305,6 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         tags.input_tags.two_d_array = False
         return tags
 
-    def _check_parts(self):
-        needs = [
-            ("encoder", "transform"),
-            ("head", "predict_proba"),
-            ("lexical", "predict_proba"),
-            ("reranker", "rerank"),
-        ]
-        if not isinstance(self.label_texts, (bool, np.bool_)):
-            raise TypeError(f"`label_texts` must be True or False, got {self.label_texts!r}.")
-        words = {"lexical": "tfidf", "reranker": "passthrough"}
-        for name, method in needs:
-            part = getattr(self, name)
-            if part is None or (isinstance(part, str) and part == words.get(name)):
-                continue
-            if isinstance(part, (str, type)) or not _offers(part, method):
-                hint = f", {words[name]!r}" if name in words else ""
-                raise TypeError(
-                    f"`{name}` must be an estimator with `{method}`{hint} or None, got {part!r}."
-                )
-        if self.labels is not None and not isinstance(self.labels, LabelSpace):
-            raise TypeError(
-                f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
-                "Build one with LabelSpace(names)."
-            )
-        self._check_meta_labels()
-        if not isinstance(self.reranker, (str, type(None), MetaLabelReranker)):
-            raise TypeError(f"`reranker` must be a MetaLabelReranker, got {self.reranker!r:.80}.")
-        if getattr(self.reranker, "retriever", None) is not None:
-            raise ValueError(
-                "`reranker__retriever` must be None: labels are retrieved by `head` and `lexical`."
-            )
-        inner = getattr(self.reranker, "classifier", None)
-        for part in (self.head, self.lexical, self.reranker, inner):
-            if hasattr(part, "_check_parameters"):
-                part._check_parameters()
-
-    def _check_meta_labels(self):
-        given = self.meta_labels
-        is_word = given is None or (isinstance(given, str) and given == "auto")
-        if not is_word and (isinstance(given, type) or not hasattr(given, "decompose")):
-            raise TypeError(
-                "`meta_labels` must be 'auto', an object with `decompose(labels)` or None, got "
-                f"{given!r:.80}. A map that is at hand belongs to `labels`."
-            )
-
     def _check_data(self, X, Y):
         X = check_texts(X)
         labels = self.labels
@@ -343,7 +316,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
                 f"`Y` has no positive entry (shape {Y.shape}): expected at least one text with a "
                 "label."
             )
-        self._check_part_labels(Y)
+        check_part_labels(self, Y)
         self.labels_ = self._with_meta_labels(labels)
         self.unseen_ = np.flatnonzero(Y.getnnz(axis=0) == 0)
         self._unseen_shift = unseen_log_odds(Y)
@@ -391,16 +364,6 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             )
         return decomposed
 
-    def _check_part_labels(self, Y):
-        """Say now what the parts would say once those before them are trained."""
-        for part in (self.head, self.reranker):
-            labels = getattr(part, "labels", None)
-            if isinstance(labels, LabelSpace):
-                check_label_matrix(Y, labels=labels)
-        label_to_meta = getattr(self.reranker, "label_to_meta", None)
-        if label_to_meta is not None:
-            check_label_to_meta(label_to_meta, Y.shape[1])
-
     def _split(self, Y):
         seed = 0 if self.random_state is None else self.random_state
         train, held_out = train_holdout_split(Y, self.validation_fraction, random_state=seed)
@@ -434,7 +397,8 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             Y = sp.csr_matrix(Y, copy=True)
             Y.data[np.repeat(np.isin(np.arange(Y.shape[0]), held_out), np.diff(Y.indptr))] = 0
             Y.eliminate_zeros()
-        return fit_cached(self.memory, encoder, X, Y, unlabeled=unlabeled)
+        with _noting("encoder"):
+            return fit_cached(self.memory, encoder, X, Y, unlabeled=unlabeled)
 
     def _fit_parts(self, X, Y, wanted=("lexical", "label_texts")):
         """Channels of retrieval and the reranker; the head is trained whether wanted or not."""
@@ -442,19 +406,33 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         head = ClassCenterHead() if self.head is None else self.head
         reads_labels = self._reads_labels()
         texts, targets = add_label_texts(X, Y, self.labels_) if reads_labels else (X, Y)
-        channels = {"head": self._fit_part(head, 1, texts, targets, frozen)}
+        with _noting("head"):
+            channels = {"head": self._fit_part(head, 1, texts, targets, frozen)}
         if self.lexical is not None and self.n_validation_ and "lexical" in wanted:
-            lexical = _default_lexical() if isinstance(self.lexical, str) else self.lexical
+            lexical = self._default_lexical(Y) if isinstance(self.lexical, str) else self.lexical
             lexical = inherit(lexical, self, 2)
-            channels["lexical"] = fit_cached(
-                self.memory, lexical, texts, targets_for(lexical, targets)
-            )
+            with _noting("lexical"):
+                channels["lexical"] = fit_cached(
+                    self.memory, lexical, texts, targets_for(lexical, targets)
+                )
+            self._lexical_C = getattr(channels["lexical"], "C_", None)
         if reads_labels and "label_texts" in wanted:
             lexical = channels.get("lexical")
             is_own = isinstance(lexical, TfidfLinearClassifier)
             vectorizer = lexical.vectorizer_ if is_own else None
             channels["label_texts"] = LabelTextSimilarity(self.labels_, vectorizer).fit(X)
-        return _Parts(channels, self._fit_reranker(channels["head"], X, Y, frozen))
+        with _noting("reranker"):
+            return _Parts(channels, self._fit_reranker(channels["head"], X, Y, frozen))
+
+    def _default_lexical(self, Y):
+        """Its penalty is chosen in the first training, where that is cheap; the refit keeps it.
+
+        Nothing else is held out inside it: the rows that weigh the channels calibrate their sum.
+        """
+        is_cheap = np.prod(Y.shape, dtype=float) <= _MAX_TO_CHOOSE_C
+        C = self._lexical_C or ("auto" if is_cheap else 1.0)
+        fraction = 0.2 if C == "auto" else 0
+        return TfidfLinearClassifier(C=C, validation_fraction=fraction, n_negatives="auto")
 
     def _fit_reranker(self, head, X, Y, frozen):
         """None where there is nothing to rerank by: no meta-labels, no vectors."""
@@ -553,18 +531,11 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         return Stages(retrieval, meta, reranked, self.calibration_(reranked))
 
 
-def _default_lexical():
-    """Nothing is held out inside it: the rows that weigh the channels calibrate their sum too."""
-    return TfidfLinearClassifier(C=1.0, validation_fraction=0, n_negatives=2000)
-
-
-def _offers(part, method):
-    if hasattr(part, method):
-        return True
-    if method != "predict_proba" or not hasattr(part, "fit"):
-        return False
-    # Log-odds will do, and some classifiers show their methods only once they are fitted.
-    return hasattr(part, "decision_function") or is_classifier(part)
+def _noting(part):
+    return noting_interrupt(
+        f"RetrievalRerankClassifier: interrupted while `{part}` was fitted; parts that were fitted "
+        "before are kept in `memory` or `checkpoint_dir`, if there is one."
+    )
 
 
 def _holds_names(Y):

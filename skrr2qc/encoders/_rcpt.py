@@ -1,6 +1,8 @@
 """Text encoder: compact or pretrained backbone, pre-trained on the user's texts and labels."""
 
+import json
 import warnings
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._checkpoint import Checkpoint
+from .._runs import check_checkpoint_dir, open_run
 from .._state import ModuleStateMixin
 from .._training import draw_seed, resolve_device, seeded
 from .._validation import check_number, check_texts
@@ -114,7 +116,8 @@ class RCPTEncoder(
     checkpoint_dir : str or path, default=None
         Folder of the state of a long training. The same `fit` after an interruption of any kind
         goes on from there to the same weights; one on other data or parameters is refused. One
-        folder belongs to one fit: leave it None within cross-validation.
+        folder belongs to one fit: leave it None within cross-validation, and give one to
+        `RetrievalRerankClassifier` instead.
     checkpoint_steps : int, default=200
         Updates between two checkpoints; there is one after each epoch as well.
     vocab_size : int, default=8000
@@ -278,17 +281,19 @@ class RCPTEncoder(
             If `backbone` is a hub name that cannot be loaded, or a checkpoint cannot be written.
         FloatingPointError
             If loss or weights are no longer finite; names the last good checkpoint.
+        KeyboardInterrupt
+            With notes of where training stood and what is kept of it.
         """
         X, label_sets = self._check_data(X, y, unlabeled)
         settings = self._check_parameters(len(X))
         device = resolve_device(self.device)
-        checkpoint, seed = self._open_checkpoint(X, label_sets, settings)
         fresh = clone(self)  # a fit that fails, or is stopped, leaves this one as it was
-        with seeded(self.random_state, seed=seed) as rng:
-            ids = fresh._start(X, rng)
-            fresh.history_ = fresh._pretrain(settings, ids, label_sets, rng, device, checkpoint)
-        fresh.backbone_.eval()
-        fresh.label_embeddings_ = fresh._label_embeddings(settings, ids, label_sets, device)
+        with self._open_run(X, label_sets, settings) as (checkpoint, seed):
+            with seeded(self.random_state, seed=seed) as rng:
+                ids = fresh._start(X, rng)
+                fresh.history_ = fresh._pretrain(settings, ids, label_sets, rng, device, checkpoint)
+            fresh.backbone_.eval()
+            fresh.label_embeddings_ = fresh._label_embeddings(settings, ids, label_sets, device)
         vars(self).update({k: value for k, value in vars(fresh).items() if k.endswith("_")})
         self._n_features_out = self.backbone_.hidden_size
         return self
@@ -362,34 +367,34 @@ class RCPTEncoder(
             value = getattr(self, name)
             if not (isinstance(value, (bool, np.bool_)) or (value is None and name[0] == "o")):
                 raise TypeError(f"`{name}` must be a bool, got {value!r}.")
-        if self.checkpoint_dir is not None and not (
-            isinstance(self.checkpoint_dir, (str, Path)) and str(self.checkpoint_dir)
-        ):
-            raise TypeError(
-                f"`checkpoint_dir` must be the path of a folder or None, got "
-                f"{self.checkpoint_dir!r}."
-            )
+        check_checkpoint_dir(self.checkpoint_dir)
         kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
         settings = resolve_settings(self, kind, n_texts)
         if settings.rank_weight and settings.n_epochs:
             check_table(self.labels)
         return settings
 
-    def _open_checkpoint(self, X, label_sets, settings):
+    def _open_run(self, X, label_sets, settings):
         """Checkpoint of this very run, and the seed that it began with; or None and None."""
-        if self.checkpoint_dir is None or not settings.n_epochs:
-            return None, None
-        known = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name not in _NOT_IN_CHECKPOINT
-        }
+        if not settings.n_epochs:
+            return nullcontext((None, None))
+        return open_run(
+            self,
+            "encoder",
+            lambda: self._fingerprint(X, label_sets, settings),
+            lambda: draw_seed(self.random_state),
+        )
+
+    def _fingerprint(self, X, label_sets, settings):
+        params = self.get_params(deep=False)
+        known = {name: params[name] for name in params if name not in _NOT_IN_CHECKPOINT}
         random_state, folder, labels = self.random_state, Path(self.backbone), self.labels
         if not self.early_stopping:
             known = {k: v for k, v in known.items() if k not in _OF_EARLY_STOPPING}
-        known |= vars(settings) | {
+        known |= vars(settings)
+        return known | {
             "random_state": random_state if isinstance(random_state, Integral) else None,
-            "labels": labels and joblib.hash((labels.names, labels.texts, labels.parents)),
+            "labels": labels and _content_of(labels),
             "number of texts": len(X),
             "backbone": folder.name if folder.is_dir() else self.backbone,
             "files of `backbone`": joblib.hash(self._cache_key()),
@@ -397,10 +402,6 @@ class RCPTEncoder(
             "y": None if label_sets is None else joblib.hash(_csr_arrays(label_sets)),
             "version of skrr2qc": __version__,
         }
-        checkpoint = Checkpoint(self.checkpoint_dir, known, self.checkpoint_steps)
-        if checkpoint.load() is None:
-            checkpoint.extra_state["seed"] = draw_seed(random_state)
-        return checkpoint, checkpoint.extra_state["seed"]
 
     def _start(self, X, rng):
         """Set tokenizer and backbone; return the token ids of the texts."""
@@ -521,6 +522,11 @@ class RCPTEncoder(
     def _build_module(self, name, init_args):
         kind = CompactBackbone if "vocab_size" in init_args else PretrainedBackbone
         return kind(**init_args)
+
+
+def _content_of(labels):
+    """As text: equal tuples that do or do not share their items are hashed differently."""
+    return joblib.hash(json.dumps((labels.names, labels.texts, labels.parents)))
 
 
 def _csr_arrays(matrix):

@@ -208,9 +208,11 @@ def _encode(tokenizer, messages):
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages)
         return tokenizer(text, return_tensors="pt", return_token_type_ids=False)
-    return tokenizer.apply_chat_template(
+    inputs = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
+    inputs.pop("token_type_ids", None)  # which `generate` refuses
+    return inputs
 
 
 def _fingerprint(model):

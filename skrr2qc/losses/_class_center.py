@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ._checks import check_choice, check_tensor
+
 
 def class_center_loss(
     features: Tensor, Y: Tensor, centers: Tensor, *, form: str = "paper"
@@ -26,6 +28,11 @@ def class_center_loss(
     loss : Tensor of shape ()
         0 where no row has a label.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit each other, or `form` is unknown.
+
     Notes
     -----
     The forms differ by more than a root: the mean of squared distances exceeds the squared
@@ -45,6 +52,8 @@ def class_center_loss(
     >>> float(class_center_loss(features, torch.tensor([[1, 1]]), centers, form="released"))
     3.0
     """
+    check_choice(form, "form", ("paper", "released"))
+    _check_shapes(features, Y, centers)
     is_labelled = Y.any(dim=1)
     if not is_labelled.any():
         return (features.sum() + centers.sum()) * 0.0
@@ -55,8 +64,19 @@ def class_center_loss(
         parts = centers[columns] * shares[:, None]
         mean_centers = torch.zeros_like(features).index_add(0, rows, parts.to(features.dtype))
         return (features - mean_centers).square().sum(dim=1).mean()
-    if form != "released":
-        raise ValueError(f"`form` must be 'paper' or 'released', got {form!r}.")
     squared = (features[rows] - centers[columns]).square().sum(dim=1)
     distances = torch.sqrt(squared + 1e-12)  # the gradient stays finite at distance zero
     return (distances * shares).sum() / len(features)
+
+
+def _check_shapes(features: Tensor, Y: Tensor, centers: Tensor) -> None:
+    check_tensor(features, "features", "B, D")
+    check_tensor(Y, "Y", "B, L")
+    check_tensor(centers, "centers", "L, D")
+    found = (*features.shape, *Y.shape, *centers.shape)
+    if (found[0], *found[3:0:-2]) != (found[2], found[4], found[5]):
+        shapes = [tuple(tensor.shape) for tensor in (features, Y, centers)]
+        raise ValueError(
+            "`features` (B, D), `Y` (B, L) and `centers` (L, D) must fit each other, got shapes "
+            f"{shapes[0]}, {shapes[1]} and {shapes[2]}."
+        )

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._checks import check_alike, check_tensor, check_whole
+
 
 def multilabel_cross_entropy(
     logits: Tensor, Y: Tensor, positive_weights: Tensor | None = None
@@ -36,7 +38,14 @@ def multilabel_cross_entropy(
     >>> round(float(multilabel_cross_entropy(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))), 4)
     0.6931
     """
+    check_alike(logits=logits, Y=Y)
     if positive_weights is not None:
+        check_tensor(positive_weights, "positive_weights", "L")
+        if len(positive_weights) != logits.shape[1]:
+            raise ValueError(
+                f"`positive_weights` must have one weight per label, got {len(positive_weights)} "
+                f"for {logits.shape[1]} labels."
+            )
         positive_weights = positive_weights.to(logits)
     return F.binary_cross_entropy_with_logits(
         logits, Y.to(logits.dtype), pos_weight=positive_weights
@@ -63,6 +72,14 @@ def masked_language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
        Classification. arXiv:2411.01841, 2024.
     """
+    check_tensor(logits, "logits", "S, V")
+    check_tensor(targets, "targets", "S")
+    if len(logits) != len(targets):
+        raise ValueError(
+            "`logits` (S, V) and `targets` (S) must have one row per chosen token, got "
+            f"{len(logits)} and {len(targets)}."
+        )
+    check_whole(targets, "targets", logits.shape[1])
     if targets.numel() == 0:
         return logits.sum() * 0.0
-    return F.cross_entropy(logits, targets)
+    return F.cross_entropy(logits, targets.long())

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._checks import check_alike, check_real
+
 
 def asymmetric_loss(
     logits: Tensor,
@@ -47,6 +49,10 @@ def asymmetric_loss(
     >>> round(float(asymmetric_loss(logits, Y)), 4)  # the negative has p = 0.018
     0.1269
     """
+    check_alike(logits=logits, Y=Y)
+    gamma_neg = check_real(gamma_neg, "gamma_neg", minimum=0)
+    gamma_pos = check_real(gamma_pos, "gamma_pos", minimum=0)
+    clip = check_real(clip, "clip", minimum=0, maximum=1, is_open="high")
     logits, Y = _at_least_float32(logits, Y)
     p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
     positive = _power(q, gamma_pos) * F.logsigmoid(logits)
@@ -80,6 +86,7 @@ def zlpr_loss(logits: Tensor, Y: Tensor) -> Tensor:
     >>> round(float(zlpr_loss(torch.zeros(1, 4), torch.zeros(1, 4))), 4)  # log(1 + 4) + log(1)
     1.6094
     """
+    check_alike(logits=logits, Y=Y)
     logits, Y = _at_least_float32(logits, Y)
     zero = torch.zeros_like(logits[:, :1])
     # The logarithm of a weight 0 is -inf, which leaves the entry out of its sum.
@@ -107,7 +114,7 @@ def focal_loss(
         Power; 0 is the cross-entropy.
     alpha : float in [0, 1], default=None
         Weight of positives, negatives having ``1 - alpha``. None weighs both with 1.
-    weights : Tensor of shape (B, L), default=None
+    weights : Tensor of shape (B, L) or (), default=None
         Further factor on each entry.
 
     Returns
@@ -124,6 +131,13 @@ def focal_loss(
     >>> round(float(focal_loss(torch.zeros(1, 2), torch.tensor([[1, 0]]))), 4)  # log(2) / 4
     0.1733
     """
+    check_alike(logits=logits, Y=Y)
+    gamma = check_real(gamma, "gamma", minimum=0)
+    if alpha is not None:
+        alpha = check_real(alpha, "alpha", minimum=0, maximum=1)
+    is_number = isinstance(weights, Tensor) and not weights.ndim  # which weighs all alike
+    if weights is not None and not is_number:
+        check_alike(logits=logits, weights=weights)
     logits, Y = _at_least_float32(logits, Y)
     entropies = F.binary_cross_entropy_with_logits(logits, Y, reduction="none")  # (B, L)
     losses = _power(-torch.expm1(-entropies), gamma) * entropies
@@ -159,11 +173,27 @@ def class_balanced_weights(counts: Sequence[int] | np.ndarray, beta: float = 0.9
     >>> class_balanced_weights([1, 3], beta=0.5).tolist()  # 1 and 1.75 effective texts
     [1.2727..., 0.7272...]
     """
-    if not 0 <= beta < 1:
-        raise ValueError(f"`beta` == {beta}, must be in [0, 1).")
-    counts = np.maximum(np.asarray(counts, dtype=np.float64), 1.0)
-    weights = (1.0 - beta) / (1.0 - beta**counts)
+    beta = check_real(beta, "beta", minimum=0, maximum=1, is_open="high")
+    n_texts = np.maximum(_check_counts(counts), 1.0)
+    weights = (1.0 - beta) / (1.0 - beta**n_texts)
     return torch.from_numpy((weights / weights.mean()).astype(np.float32))
+
+
+def _check_counts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    try:
+        found = np.asarray(counts)
+    except ValueError as error:
+        raise ValueError(f"`counts` must be one number per label, got {error}") from None
+    if found.ndim != 1 or not found.size or found.dtype.kind not in "iuf":
+        raise ValueError(
+            f"`counts` must hold one number of texts per label, got shape {found.shape} and dtype "
+            f"{found.dtype}. Y.sum(axis=0) counts them."
+        )
+    if not (np.isfinite(found).all() and found.min() >= 0):
+        raise ValueError(
+            f"`counts` must hold finite numbers >= 0, got {found.min()} to {found.max()}."
+        )
+    return found.astype(np.float64)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:

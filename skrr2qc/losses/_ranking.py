@@ -4,7 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._checks import check_alike, check_choice, check_count, check_real, check_tensor, check_whole
+
 _NEVER = float("-inf")
+_MOST_RANKS = 1_000_000
+_LEAST, _MOST = 1e-9, 1e9  # of temperatures that a float32 can divide by
 
 
 def ranking_temperatures(
@@ -17,7 +21,7 @@ def ranking_temperatures(
     max_rank : int
         Farthest rank, 2H for a hierarchy of depth H; at least 1.
     low, high : float
-        Temperatures at both ends, positive.
+        Temperatures at both ends, from 1e-9 to 1e9.
     spacing : {"geometric", "linear"}, default="geometric"
         As the paper says, or as its code computes.
 
@@ -35,12 +39,14 @@ def ranking_temperatures(
     >>> ranking_temperatures(2, low=0.1, high=0.4).tolist()
     [0.1..., 0.2..., 0.4...]
     """
+    check_count(max_rank, "max_rank", _MOST_RANKS)
+    low = check_real(low, "low", minimum=_LEAST, maximum=_MOST)
+    high = check_real(high, "high", minimum=_LEAST, maximum=_MOST)
+    check_choice(spacing, "spacing", ("geometric", "linear"))
     shares = torch.arange(max_rank + 1, dtype=torch.float64) / max_rank
     if spacing == "geometric":
         return low * (high / low) ** shares
-    if spacing == "linear":
-        return low + shares * (high - low)
-    raise ValueError(f"`spacing` must be 'geometric' or 'linear', got {spacing!r}.")
+    return low + shares * (high - low)
 
 
 def ranking_contrastive_loss(
@@ -102,6 +108,7 @@ def ranking_contrastive_loss(
     >>> bool(near < far)
     True
     """
+    discount = check_real(discount, "discount", minimum=0, maximum=1, is_open="low")
     terms, is_present = rank_terms(similarities, ranks, temperatures, closeness, valid, variant)
     weights = discount ** torch.arange(len(terms), dtype=terms.dtype, device=terms.device)
     total = (weights * is_present).sum()
@@ -117,8 +124,12 @@ def rank_terms(
     variant: str = "in",
 ) -> tuple[Tensor, Tensor]:
     """Loss of each positive rank, (R,), 0 where it does not occur, and whether it does."""
-    if variant not in ("in", "out", "paper"):
-        raise ValueError(f"`variant` must be 'in', 'out' or 'paper', got {variant!r}.")
+    check_choice(variant, "variant", ("in", "out", "paper"))
+    _check_ranked(similarities, ranks, temperatures, valid)
+    check_whole(ranks, "ranks", len(temperatures))
+    if closeness is not None:
+        check_alike(similarities=similarities, closeness=closeness)
+    ranks = ranks.long()
     n_ranks = len(temperatures)
     n_positive = n_ranks - 1  # the farthest rank is never a positive
     similarities = _at_least_float32(similarities)
@@ -184,8 +195,8 @@ def rince_loss(
     >>> round(float(rince_loss(similarities, ranks, torch.tensor([0.1]))), 5)
     0.00034
     """
-    if variant not in ("in", "out", "out-in"):
-        raise ValueError(f"`variant` must be 'in', 'out' or 'out-in', got {variant!r}.")
+    check_choice(variant, "variant", ("in", "out", "out-in"))
+    _check_ranked(similarities, ranks, temperatures, valid)
     total, n_present = _at_least_float32(similarities).sum() * 0.0, 0
     for rank, temperature in enumerate(temperatures.tolist()):
         is_outside = variant == "out" or (variant == "out-in" and rank == 0)
@@ -198,6 +209,31 @@ def rince_loss(
         total = total + terms.sum()
         n_present += int(is_present.any())
     return total / max(n_present, 1)
+
+
+def _check_ranked(
+    similarities: Tensor, ranks: Tensor, temperatures: Tensor, valid: Tensor | None
+) -> None:
+    check_alike(similarities=similarities, ranks=ranks)
+    check_whole(ranks, "ranks")
+    check_tensor(temperatures, "temperatures", "R")
+    is_seen = temperatures.device.type == "cpu"  # elsewhere it would be waited for
+    if not len(temperatures) or (is_seen and not bool((temperatures > 0).all())):
+        raise ValueError(
+            f"`temperatures` must hold at least one number > 0, got {temperatures.tolist()!s:.80}. "
+            "ranking_temperatures() makes them."
+        )
+    if valid is None:
+        return
+    if not isinstance(valid, Tensor) or valid.dtype != torch.bool:
+        found = getattr(valid, "dtype", type(valid).__name__)
+        raise TypeError(f"`valid` must be a tensor of bool, got {found}.")
+    sizes = zip(reversed(valid.shape), reversed(ranks.shape), strict=False)
+    if valid.ndim > 2 or any(size not in (1, wanted) for size, wanted in sizes):
+        raise ValueError(
+            f"`valid` must have the shape of `ranks`, {tuple(ranks.shape)}, or broadcast to it, "
+            f"got {tuple(valid.shape)}."
+        )
 
 
 def _log_sums(z: Tensor, ranks: Tensor, kept: Tensor, n_ranks: int) -> tuple[Tensor, Tensor]:

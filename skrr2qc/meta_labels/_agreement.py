@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..label_space import LabelSpace
+from ._check import check_label_space
 
 _BLOCK = 512  # labels whose pairs are held at a time
 
@@ -31,8 +32,8 @@ def meta_label_pair_scores(labels: LabelSpace, reference: LabelSpace) -> dict[st
 
     Raises
     ------
-    ValueError
-        If the labels differ.
+    TypeError, ValueError
+        If one of them is no LabelSpace, or the labels differ.
 
     Notes
     -----
@@ -48,6 +49,8 @@ def meta_label_pair_scores(labels: LabelSpace, reference: LabelSpace) -> dict[st
     >>> scores["precision"], scores["recall"], scores["f1"]
     (0.3333333333333333, 1.0, 0.5)
     """
+    check_label_space(labels, "labels")
+    check_label_space(reference, "reference")
     if set(labels.names) != set(reference.names):
         differing = sorted(set(labels.names) ^ set(reference.names))
         raise ValueError(

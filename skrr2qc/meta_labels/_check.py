@@ -19,7 +19,7 @@ from ._rules import (
     rename,
     resolve_aliases,
 )
-from ._units import chunks, is_content, phrase_units, singular_forms, stop_words_for
+from ._units import chunks, is_content, languages, phrase_units, singular_forms, stop_words_for
 
 _N_EXAMPLES = 5
 _RULES = {
@@ -155,6 +155,7 @@ def check_meta_labels(
     ({'areas': 'area'}, ('length of an arc',))
     """
     found = meta_map(labels)
+    check_language(language)
     aliases, links = check_settings(aliases, hypernyms, min_labels, max_df)
     words = stop_words_for(language, labels.texts)
     return report_on(labels, found, Notes(), aliases, links, min_labels, max_df, words)
@@ -231,8 +232,7 @@ def repair_meta_labels(
 
 def meta_map(labels: LabelSpace) -> MetaMap:
     """Meta-labels by label; a ValueError if there are none."""
-    if not isinstance(labels, LabelSpace):
-        raise TypeError(f"labels must be a LabelSpace, got {type(labels).__name__}.")
+    check_label_space(labels, "labels")
     found = labels.to_dict()["meta_labels"]
     if not found:
         raise ValueError(
@@ -249,32 +249,66 @@ def with_meta_labels(labels: LabelSpace, found: MetaMap) -> LabelSpace:
     return LabelSpace.from_dict({**data, "meta_labels": {k: v for k, v in found.items() if v}})
 
 
+def check_label_space(labels, name: str) -> None:
+    """Raise a TypeError unless it is one."""
+    if not isinstance(labels, LabelSpace):
+        raise TypeError(
+            f"{name} must be a LabelSpace, got {type(labels).__name__}. Build one with "
+            "LabelSpace(names)."
+        )
+
+
+def check_language(language) -> None:
+    """Raise a ValueError unless there is a list of function words, or none is needed."""
+    if not isinstance(language, str) or language not in ("auto", "other", *languages()):
+        raise ValueError(
+            f"language must be 'auto', 'other' or one of {languages()}, got {language!r:.80}."
+        )
+
+
 def check_settings(
     aliases, hypernyms, min_labels, max_df
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Aliases with chains resolved and hypernyms as tuples; an error if a value is no good."""
     if not isinstance(min_labels, Integral) or isinstance(min_labels, bool) or min_labels < 1:
-        raise ValueError(f"min_labels must be an integer of at least 1, got {min_labels!r}.")
-    if not isinstance(max_df, Real) or isinstance(max_df, bool) or not 0 < float(max_df) <= 1:
-        raise ValueError(f"max_df must be a share of the labels in (0, 1], got {max_df!r}.")
+        raise ValueError(f"min_labels must be an integer of at least 1, got {min_labels!r:.80}.")
+    is_number = isinstance(max_df, Real) and not isinstance(max_df, bool)
+    if not is_number or not 0 < max_df <= 1:
+        raise ValueError(f"max_df must be a share of the labels in (0, 1], got {max_df!r:.80}.")
     for name, value in {"aliases": aliases, "hypernyms": hypernyms}.items():
         if value is not None and not isinstance(value, Mapping):
-            raise TypeError(f"{name} must be a mapping, got {type(value).__name__}.")
+            raise TypeError(
+                f"{name} must be a mapping, got {type(value).__name__}. Write {{name: other name}}."
+            )
     aliases, links = dict(aliases or {}), {}
     for lower, uppers in (hypernyms or {}).items():
-        if not isinstance(uppers, Iterable):
+        if isinstance(uppers, bytes | Mapping) or not _can_be_iterated(uppers):
             raise TypeError(
-                f"hypernyms[{lower!r}] must be a str or a sequence of them, got "
+                f"hypernyms[{lower!r:.80}] must be a str or a sequence of them, got "
                 f"{type(uppers).__name__}."
             )
         links[lower] = (uppers,) if isinstance(uppers, str) else tuple(uppers)
     for name in (*aliases, *aliases.values(), *links, *(u for up in links.values() for u in up)):
         if not isinstance(name, str):
-            raise TypeError(f"aliases and hypernyms must name meta-labels by str, got {name!r}.")
+            raise TypeError(
+                f"aliases and hypernyms must name meta-labels by str, got {name!r:.80}."
+            )
         if not name.strip():
-            raise ValueError(f"aliases and hypernyms must hold names not blank, got {name!r}.")
+            raise ValueError(f"aliases and hypernyms must hold names not blank, got {name!r:.80}.")
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise ValueError(
+                f"aliases and hypernyms must hold valid Unicode, got {name!r:.80}: a surrogate."
+            )
     all_above(links)
     return resolve_aliases(aliases), links
+
+
+def _can_be_iterated(value) -> bool:
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
 
 
 def report_on(

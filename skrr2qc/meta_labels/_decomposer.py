@@ -7,8 +7,16 @@ from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from ..label_space import LabelSpace
-from ._check import check_settings, report_on, with_meta_labels
+from ._check import (
+    check_label_space,
+    check_language,
+    check_settings,
+    report_on,
+    with_meta_labels,
+)
 from ._reading import is_code, reading_of
 from ._rules import (
     MetaMap,
@@ -29,7 +37,6 @@ from ._units import (
     chunks,
     find_language,
     is_content,
-    languages,
     phrase_units,
     singular_forms,
     stop_words_for,
@@ -189,14 +196,12 @@ class NameDecomposer:
         return decomposed, report_on(decomposed, result, notes, *settings)
 
     def _check(self, labels):
-        if not isinstance(labels, LabelSpace):
-            raise TypeError(f"labels must be a LabelSpace, got {type(labels).__name__}.")
-        if self.language not in ("auto", "other", *languages()):
-            raise ValueError(
-                f"language must be 'auto', 'other' or one of {languages()}, got {self.language!r}."
-            )
-        if self.parents not in _PARENTS:
-            raise ValueError(f"parents must be one of {_PARENTS}, got {self.parents!r}.")
+        check_label_space(labels, "labels")
+        check_language(self.language)
+        if not isinstance(self.parents, str) or self.parents not in _PARENTS:
+            raise ValueError(f"parents must be one of {_PARENTS}, got {self.parents!r:.80}.")
+        if not isinstance(self.add_heads, bool | np.bool_):
+            raise TypeError(f"add_heads must be True or False, got {self.add_heads!r:.80}.")
         return check_settings(self.aliases, self.hypernyms, self.min_labels, self.max_df)
 
     def _apply_rules(self, found, aliases, hypernyms, parents, phrases):

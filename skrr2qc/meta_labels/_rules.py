@@ -8,6 +8,8 @@ from ._units import Units, is_han, join_units, phrase_units, singular_forms
 
 MetaMap = dict[str, tuple[str, ...]]
 
+_N_SHOWN = 5  # names at the start of a circle in a message
+
 
 @dataclass
 class Notes:
@@ -37,18 +39,22 @@ def resolve_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
     ValueError
         If a chain is a circle.
     """
-    ends = {}
+    ends: dict[str, str] = {}
     for name in aliases:
-        chain = [name]
-        while chain[-1] in aliases and aliases[chain[-1]] != chain[-1]:
-            chain.append(aliases[chain[-1]])
-            if chain[-1] in chain[:-1]:
+        chain = {name: None}  # in order
+        last = name
+        while last not in ends and aliases.get(last, last) != last:
+            last = aliases[last]
+            if last in chain:
+                shown = [f"{name!r:.60}" for name in [*chain, last]]
+                shown = shown if len(shown) <= 2 * _N_SHOWN else [*shown[:_N_SHOWN], "...", last]
                 raise ValueError(
                     f"aliases must lead to one canonical form, got the circle "
-                    f"{' -> '.join(map(repr, chain))}. Remove one of these entries."
+                    f"{' -> '.join(shown)}. Remove one of these entries."
                 )
-        ends[name] = chain[-1]
-    return ends
+            chain[last] = None
+        ends.update(dict.fromkeys(chain, ends.get(last, last)))
+    return {name: ends[name] for name in aliases}
 
 
 def canonical_forms(counts: Mapping[str, int]) -> dict[str, str]:
@@ -88,16 +94,13 @@ def all_above(hypernyms: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ..
         waiting = list(hypernyms[name])
         while waiting:
             reached.update(dict.fromkeys(waiting))
-            waiting = [
-                upper
-                for lower in waiting
-                for upper in hypernyms.get(lower, ())
-                if upper not in reached
-            ]
+            uppers = (upper for lower in waiting for upper in hypernyms.get(lower, ()))
+            # Each once: many ways up, two at each step, would be gone through one by one.
+            waiting = [upper for upper in dict.fromkeys(uppers) if upper not in reached]
         if name in reached:
             raise ValueError(
-                f"hypernyms must not contain a circle, but {name!r} is above itself. Remove one of "
-                "the entries on the way, or make the two names aliases."
+                f"hypernyms must not contain a circle, but {name!r:.60} is above itself. Remove "
+                "one of the entries on the way, or make the two names aliases."
             )
         above[name] = tuple(reached)
     return above
@@ -176,8 +179,9 @@ def merge_rare(found: MetaMap, min_labels: int, notes: Notes) -> MetaMap:
 def _parts(phrase: Units, shared: Mapping[Units, str]) -> tuple[str, ...]:
     """Longest shared phrases within one, without overlap; no single Chinese character."""
     start, parts = 0, []
+    lengths = sorted({len(other) for other in shared if other}, reverse=True)
     while start < len(phrase):
-        for end in range(len(phrase), start, -1):
+        for end in (start + n for n in lengths if start + n <= len(phrase)):
             part = phrase[start:end]
             if part in shared and not (len(part) == 1 and is_han(part[0])):
                 parts.append(shared[part])
@@ -266,9 +270,10 @@ def heads(names: Iterable[str], *, is_first: bool = False) -> dict[str, tuple[st
     """
     units = {phrase_units(name): name for name in sorted(names)}
     found: dict[str, tuple[str, ...]] = {}
+    lengths = sorted({len(phrase) for phrase in units if phrase}, reverse=True)
     for phrase, name in units.items():
-        for cut in range(1, len(phrase)):
-            head = phrase[:-cut] if is_first else phrase[cut:]
+        for length in (n for n in lengths if n < len(phrase)):
+            head = phrase[:length] if is_first else phrase[-length:]
             if head in units and not (len(head) == 1 and is_han(head[0])):
                 found[name] = (units[head],)
                 break

@@ -1,6 +1,7 @@
 """What several runs agree on: one form for each concept, then the majority."""
 
 from collections import Counter
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +25,11 @@ def majority_vote(runs, threshold=0.5):
     kept : list of str
         In order of first appearance. If no phrase has a majority, those with the most votes.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `runs` are not sequences of str, or `threshold` is out of range.
+
     Examples
     --------
     >>> majority_vote([["area", "circle"], ["circle"], ["circle", "shape"]])
@@ -31,12 +37,28 @@ def majority_vote(runs, threshold=0.5):
     >>> majority_vote([["area"], ["circle"]])
     ['area', 'circle']
     """
+    _check_vote(runs, threshold)
     votes = Counter(phrase for run in runs for phrase in dict.fromkeys(run))
     kept = [phrase for phrase, count in votes.items() if count > threshold * len(runs)]
     if kept or not votes:
         return kept
     most = max(votes.values())
     return [phrase for phrase, count in votes.items() if count == most]
+
+
+def _check_vote(runs, threshold):
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool | np.bool_)
+    if not is_number or not 0 <= threshold < 1:
+        raise ValueError(
+            f"`threshold` must be a share of the runs in [0, 1), got {threshold!r:.80}. A majority "
+            "is 0.5."
+        )
+    kinds = (list, tuple)
+    is_right = isinstance(runs, kinds) and all(isinstance(run, kinds) for run in runs)
+    if not is_right or not all(isinstance(phrase, str) for run in runs for phrase in run):
+        raise TypeError(
+            f"`runs` must be a list with one list of phrases (str) per run, got {runs!r:.80}."
+        )
 
 
 def agreement(runs, kept):

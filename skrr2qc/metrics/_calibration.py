@@ -1,6 +1,7 @@
 """Calibration of label scores."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from ._inputs import Matrix, check_k, warn_undefined
 from ._ranking import checked_pair, contains
 from ._topk import ranked_labels, row_blocks
 
+MOST_BINS = 1_000_000
 NO_ENTRIES = "there are no entries"
 
 
@@ -28,7 +30,7 @@ def expected_calibration_error(
     scores : ndarray or CSR of shape (n, L), in [0, 1]
         In CSR, entries that are not stored count as probability 0.
     n_bins : int, default=15
-        Number of bins, at least 1. A bin includes its lower edge; the last one includes 1.
+        Number of bins, from 1 to a million. A bin includes its lower edge; the last one includes 1.
     k : int, default=None
         Only the `k` best labels of each row count, chosen as by `top_k`: in CSR, of those that
         are stored. None: all n L entries.
@@ -62,10 +64,13 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([[1, 0], [0, 0]], [[0.9, 0.1], [0.9, 0.1]], k=1), 3)
     0.4
     """
-    if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
-        raise ValueError(f"`n_bins` must be an integer >= 1, got {n_bins!r}.")
+    is_count = isinstance(n_bins, Integral) and not isinstance(n_bins, bool)
+    if not is_count or not 1 <= n_bins <= MOST_BINS:
+        raise ValueError(
+            f"`n_bins` must be an integer >= 1, at most {MOST_BINS:,}, got {n_bins!r:.80}."
+        )
     Y, scores = checked_pair(Y_true, scores)
-    values = scores.data if sparse.issparse(scores) else scores
+    values: Any = scores.data if sparse.issparse(scores) else scores
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"`scores` must be probabilities in [0, 1], got values between {values.min()} and "
@@ -76,14 +81,16 @@ def expected_calibration_error(
     n_entries = Y.shape[0] * Y.shape[1]
     if n_entries == 0:
         return warn_undefined("expected_calibration_error", NO_ENTRIES)
+    stored: Any = scores
     if sparse.issparse(scores):
-        rows = np.repeat(np.arange(Y.shape[0]), np.diff(scores.indptr))
-        confidence, n_true = _bin_sums(scores.data, contains(Y, rows, scores.indices), int(n_bins))
+        rows = np.repeat(np.arange(Y.shape[0]), np.diff(stored.indptr))
+        truth = contains(Y, rows, stored.indices)
+        confidence, n_true = _bin_sums(stored.data, truth, int(n_bins))
         n_true[0] += Y.nnz - n_true.sum()  # true labels that were not retrieved
     else:
         confidence, n_true = np.zeros((2, int(n_bins)))
         for part in row_blocks(*scores.shape):
-            sums = _bin_sums(scores[part].ravel(), Y[part].toarray().ravel(), int(n_bins))
+            sums = _bin_sums(stored[part].ravel(), Y[part].toarray().ravel(), int(n_bins))
             confidence, n_true = confidence + sums[0], n_true + sums[1]
     return float(np.sum(np.abs(confidence - n_true)) / n_entries)
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import logsumexp
 
-from ._inputs import Matrix, as_indicator, as_scores
+from ._inputs import Matrix, as_array, as_indicator, as_scores, check_real
 from ._topk import row_blocks
+
+LARGEST = 1e100  # similarity, whose square is summed
+MOST_ALPHA = 1000.0  # 2 to this power is a float64
 
 
 def alignment(embeddings: Matrix, Y: Matrix, alpha: float = 2.0) -> float:
@@ -24,7 +26,7 @@ def alignment(embeddings: Matrix, Y: Matrix, alpha: float = 2.0) -> float:
     Y : ndarray or CSR of shape (n, L), {0, 1}
         Labels of the texts. Texts without a label belong to no pair.
     alpha : float, default=2.0
-        Power of the Euclidean distance, greater than 0.
+        Power of the Euclidean distance, greater than 0 and at most 1000.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def alignment(embeddings: Matrix, Y: Matrix, alpha: float = 2.0) -> float:
     >>> round(alignment([[1, 0], [0, 3], [0, 1]], [[1, 0], [1, 0], [1, 1]]), 3)
     1.333
     """
-    alpha = _positive(alpha, "alpha")
+    alpha = check_real(alpha, "alpha", above=0, maximum=MOST_ALPHA)
     labels = as_indicator(Y, "Y")
     unit, kept = _points(embeddings)
     if labels.shape[0] != kept.size:
@@ -129,7 +131,7 @@ def uniformity(embeddings: Matrix, t: float = 2.0) -> float:
     >>> uniformity([[1.0, 0.0], [0.0, 2.0]]), uniformity([[1.0, 0.0], [-1.0, 0.0]])
     (-4.0, -8.0)
     """
-    t = _positive(t, "t")
+    t = check_real(t, "t", above=0)
     unit, _ = _points(embeddings)
     n = unit.shape[0]
     if n < 2:
@@ -266,17 +268,33 @@ def unit_rows(embeddings: Matrix) -> tuple[Any, NDArray[np.bool_]]:
     nonzero : ndarray of shape (n,), bool
     """
     vectors: Any = as_scores(embeddings, "embeddings").astype(np.float64)
-    is_sparse = sparse.issparse(vectors)
-    squares = vectors.multiply(vectors) if is_sparse else vectors**2
-    lengths = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
-    if not np.isfinite(lengths).all():
-        row = int(np.flatnonzero(~np.isfinite(lengths))[0])
-        raise ValueError(f"`embeddings` must be finite, got length {lengths[row]} in row {row}.")
-    nonzero = lengths > 0
-    scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=nonzero)
-    if is_sparse:
-        return sparse.csr_array(sparse.diags_array(scale) @ vectors), nonzero
-    return vectors * scale[:, None], nonzero
+    largest = _largest_entries(vectors)
+    if not np.isfinite(largest).all():
+        row = int(np.flatnonzero(~np.isfinite(largest))[0])
+        raise ValueError(f"`embeddings` must be finite, got length {largest[row]} in row {row}.")
+    nonzero = largest > 0
+    vectors = _divide_rows(vectors, largest)  # no square overflows, and none is lost
+    squares = vectors.multiply(vectors) if sparse.issparse(vectors) else vectors**2
+    return _divide_rows(vectors, np.sqrt(np.asarray(squares.sum(axis=1)).ravel())), nonzero
+
+
+def _largest_entries(vectors: Any) -> NDArray[np.float64]:
+    """Largest absolute value of each row."""
+    if not sparse.issparse(vectors):
+        return np.abs(vectors).max(axis=1, initial=0.0)
+    rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    largest = np.zeros(vectors.shape[0])
+    np.maximum.at(largest, rows, np.abs(vectors.data))
+    return largest
+
+
+def _divide_rows(vectors: Any, divisors: NDArray[np.float64]) -> Any:
+    """Rows over numbers > 0; rows with a divisor of 0 as they are."""
+    divisors = np.where(divisors > 0, divisors, 1.0)
+    if not sparse.issparse(vectors):
+        return vectors / divisors[:, None]
+    data = vectors.data / np.repeat(divisors, np.diff(vectors.indptr))
+    return sparse.csr_array((data, vectors.indices, vectors.indptr), shape=vectors.shape)
 
 
 def _points(embeddings: Matrix) -> tuple[Any, NDArray[np.bool_]]:
@@ -340,11 +358,12 @@ def _checked_ranks(similarities: Any, ranks: Any) -> tuple[NDArray[Any], NDArray
     if sparse.issparse(similarities) or sparse.issparse(ranks):
         raise TypeError("`similarities` and `ranks` must be dense, got a sparse matrix.")
     values: Any = as_scores(similarities, "similarities")
-    if values.size and not np.isfinite([values.min(), values.max()]).all():
+    if values.size and not -LARGEST <= float(values.min()) <= float(values.max()) <= LARGEST:
         raise ValueError(
-            f"`similarities` must be finite, got values from {values.min()} to {values.max()}."
+            f"`similarities` must be finite, and up to {LARGEST:g} in size, got values from "
+            f"{values.min()} to {values.max()}."
         )
-    levels = np.asarray(ranks)
+    levels = as_array(ranks, "ranks")
     if levels.dtype.kind not in "iu":
         raise TypeError(
             f"`ranks` must hold integers, got dtype {levels.dtype}. "
@@ -360,11 +379,3 @@ def _checked_ranks(similarities: Any, ranks: Any) -> tuple[NDArray[Any], NDArray
             f"`ranks` must be >= 0, or -1 to leave a pair out, got {int(levels.min())}."
         )
     return values, levels.astype(np.int64, copy=False)
-
-
-def _positive(value: float, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"`{name}` must be a number, got {value!r}.")
-    if not 0 < value < np.inf:
-        raise ValueError(f"`{name}` must be a finite number > 0, got {value!r}.")
-    return float(value)

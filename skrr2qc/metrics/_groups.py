@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ._f1 import average_f1, f1_per_label, top_1_indicator
-from ._inputs import Matrix, check_k, label_counts, warn_undefined
+from ._inputs import (
+    Matrix,
+    as_array,
+    check_k,
+    check_option,
+    check_real,
+    label_counts,
+    warn_undefined,
+)
 from ._ranking import checked_pair, hits, mean_ndcg
 from ._topk import ranked_labels
 
@@ -172,12 +180,10 @@ def tail_ndcg_at_k(
     """
     Y, scores = checked_pair(Y_true, scores)
     k = check_k(k, Y.shape[1])
-    if not max_count >= 0:
-        raise ValueError(f"`max_count` must be >= 0, got {max_count!r}.")
+    check_real(max_count, "max_count", minimum=0)
+    check_option(ranked, "ranked", ("all", "tail"))
     counts = label_counts(Y_train)
     _check_n_labels(counts.size, Y.shape[1], "Y_train")
-    if ranked not in ("all", "tail"):
-        raise ValueError(f"`ranked` must be 'all' or 'tail', got {ranked!r}.")
     is_rare = counts <= max_count
     if ranked == "tail":
         ndcg = _restricted_ndcg(Y, scores, k, np.flatnonzero(is_rare))
@@ -224,12 +230,13 @@ def _check_groups(
         _check_n_labels(sum(map(len, groups.values())), n_labels, "label_groups")
         return groups
     return {
-        name: _check_columns(np.asarray(labels), f"label_groups[{name!r}]", n_labels)
+        name: _check_columns(labels, f"label_groups[{name!r}]", n_labels)
         for name, labels in label_groups.items()
     }
 
 
-def _check_columns(labels: NDArray, name: str, n_labels: int) -> NDArray[np.int64]:
+def _check_columns(group: ArrayLike, name: str, n_labels: int) -> NDArray[np.int64]:
+    labels = as_array(group, name)
     if labels.dtype == bool and labels.shape == (n_labels,):
         return np.flatnonzero(labels)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):

@@ -1,7 +1,7 @@
 """Checks shared by all metrics; they fail before any work starts and name the argument."""
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Number, Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,7 +30,7 @@ def as_indicator(Y: Matrix, name: str) -> sparse.csr_array:
         result = _canonical(Y, name)
         values = result.data
     else:
-        dense = np.asarray(Y)
+        dense = as_array(Y, name)
         _check_kind(dense, name, "biuf", "numbers 0 and 1")
         _check_two_dimensional(dense, name)
         rows, columns = np.nonzero(dense)
@@ -72,7 +72,7 @@ def as_scores(scores: Matrix, name: str = "scores") -> Matrix:
             result = result.astype(np.float64)
         values = result.data
     else:
-        values = np.asarray(scores)
+        values = as_array(scores, name)
         _check_kind(values, name, "biuf", "real numbers")
         _check_two_dimensional(values, name)
         if values.dtype.kind != "f":
@@ -99,18 +99,49 @@ def check_same_shape(first: Matrix, second: Matrix, first_name: str, second_name
 def check_k(k: int, n_labels: int) -> int:
     """Return the cut-off `k` as an int after checking that it lies in 1..n_labels."""
     if isinstance(k, bool) or not isinstance(k, Integral):
-        raise TypeError(f"`k` must be an integer, got {k!r}.")
+        raise TypeError(f"`k` must be an integer, got {k!r:.80}.")
     if not 1 <= k <= n_labels:
         raise ValueError(
-            f"`k` must lie between 1 and the number of labels ({n_labels}), got k == {k}."
+            f"`k` must lie between 1 and the number of labels ({n_labels}), got k == {k!r:.80}."
         )
     return int(k)
 
 
 def check_option(value: object, name: str, options: tuple[object, ...]) -> None:
     """Raise a ValueError unless `value` is one of `options`."""
-    if isinstance(value, np.ndarray) or value not in options:
-        raise ValueError(f"`{name}` must be one of {options}, got {value!r}.")
+    if not isinstance(value, str | Number) or value not in options:
+        raise ValueError(f"`{name}` must be one of {options}, got {value!r:.80}.")
+
+
+def check_real(
+    value: Any,
+    name: str,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    above: float = -np.inf,
+) -> float:
+    """Return a finite number as a float after checking that it lies within its bounds."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"`{name}` must be a number, got {value!r:.80}.")
+    is_large = isinstance(value, int) and abs(value) > 10**300  # for a float
+    number = float("inf") if is_large else float(value)
+    if not (np.isfinite(number) and number > above and minimum <= number <= maximum):
+        bounds = [(">", above), (">=", minimum), ("<=", maximum)]
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if np.isfinite(bound))
+        raise ValueError(f"`{name}` must be a finite number {wanted}, got {value!r:.80}.")
+    return number
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Give what is not sparse as an array; an error that names it if rows differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a matrix with rows of one length, got {type(values).__name__}: "
+            f"{error}"
+        ) from None
 
 
 def label_counts(Y_train: Matrix, name: str = "Y_train") -> NDArray[np.int64]:
@@ -127,8 +158,10 @@ def label_counts(Y_train: Matrix, name: str = "Y_train") -> NDArray[np.int64]:
     -------
     counts : ndarray of shape (L,), int64
     """
-    if not sparse.issparse(Y_train) and np.ndim(Y_train) == 1:
-        counts = np.asarray(Y_train)
+    if not sparse.issparse(Y_train):
+        Y_train = as_array(Y_train, name)
+    if not sparse.issparse(Y_train) and Y_train.ndim == 1:
+        counts = Y_train
         _check_kind(counts, name, "iuf", "counts")
         if counts.size and not (counts.min() >= 0 and np.all(counts == np.floor(counts))):
             raise ValueError(
@@ -154,6 +187,12 @@ def _canonical(matrix: Any, name: str) -> sparse.csr_array:
     """Give sorted CSR without duplicates; the caller's matrix is copied before it is changed."""
     _check_two_dimensional(matrix, name)
     _check_kind(matrix, name, "biuf", "numbers")
+    if hasattr(matrix, "check_format"):
+        try:  # scipy reads blindly where indices point outside of the matrix
+            matrix.check_format(full_check=True)
+        except ValueError as error:
+            kind = type(matrix).__name__
+            raise ValueError(f"`{name}` is a broken {kind}: {error}.") from None
     result = sparse.csr_array(matrix)
     if not result.has_canonical_format:
         result = result.copy()

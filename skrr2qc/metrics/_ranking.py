@@ -6,10 +6,12 @@ from scipy import sparse
 
 from ._inputs import (
     Matrix,
+    as_array,
     as_indicator,
     as_scores,
     check_k,
     check_option,
+    check_real,
     check_same_shape,
     label_counts,
     warn_undefined,
@@ -259,8 +261,9 @@ def jain_propensities(Y_train: Matrix, a: float = 0.55, b: float = 1.5) -> NDArr
 
     Raises
     ------
-    ValueError
-        If `Y_train` has fewer than 3 rows or values other than 0 and 1, or if `a` or `b` <= 0.
+    ValueError, TypeError
+        If `Y_train` has fewer than 3 rows or values other than 0 and 1, or if `a` or `b` is not a
+        finite number > 0, or both are so far apart that a propensity is 0.
 
     References
     ----------
@@ -275,17 +278,21 @@ def jain_propensities(Y_train: Matrix, a: float = 0.55, b: float = 1.5) -> NDArr
     >>> jain_propensities(Y_train).round(3)
     array([0.8  , 0.721])
     """
-    for name, value in (("a", a), ("b", b)):
-        if not value > 0:
-            raise ValueError(f"`{name}` must be > 0, got {value!r}.")
+    a, b = check_real(a, "a", above=0), check_real(b, "b", above=0)
     Y = as_indicator(Y_train, "Y_train")
     if Y.shape[0] < 3:
         raise ValueError(
             f"`Y_train` must have at least 3 rows, got {Y.shape[0]}. "
             "Propensities are estimated from the whole training set."
         )
-    constant = (np.log(Y.shape[0]) - 1) * (b + 1) ** a
-    propensities: NDArray[np.float64] = 1 / (1 + constant * (label_counts(Y) + b) ** -a)
+    with np.errstate(over="ignore"):  # one power of a quotient: neither of two overflows alone
+        odds = (np.log(Y.shape[0]) - 1) * ((b + 1) / (label_counts(Y) + b)) ** a
+        propensities: NDArray[np.float64] = 1 / (1 + odds)
+    if not propensities.all():
+        raise ValueError(
+            f"`a` == {a:g} and `b` == {b:g} give labels without examples the propensity 0, which "
+            "nothing can be divided by. Take values of the order of 1."
+        )
     return propensities
 
 
@@ -368,7 +375,10 @@ def _mean_ratio(numerator: NDArray, denominator: NDArray) -> float:
 
 
 def _check_propensities(propensities: ArrayLike, n_labels: int) -> NDArray[np.float64]:
-    values = np.asarray(propensities, dtype=np.float64)
+    values = as_array(propensities, "propensities")
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"`propensities` must hold numbers, got dtype {values.dtype}.")
+    values = values.astype(np.float64)
     if values.shape != (n_labels,):
         raise ValueError(
             f"`propensities` must have one value per label, shape ({n_labels},), "

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ._inputs import Matrix, as_scores
+from ._embeddings import unit_rows
+from ._inputs import Matrix, as_scores, check_real
 from ._topk import row_blocks
 
 
@@ -43,8 +44,7 @@ def label_similarity_report(embeddings: Matrix, threshold: float = 0.8) -> dict[
     >>> {name: round(value, 3) for name, value in report.items()}
     {'mean': 0.333, 'std': 0.471, 'variance': 0.222, 'share_above': 0.333, 'n_pairs': 3}
     """
-    if not -1 <= threshold <= 1:
-        raise ValueError(f"`threshold` must lie in [-1, 1], got {threshold!r}.")
+    check_real(threshold, "threshold", minimum=-1, maximum=1)
     unit = _unit_vectors(embeddings)
     n_labels = unit.shape[0]
     n_pairs = n_labels * (n_labels - 1) // 2
@@ -75,15 +75,10 @@ def _unit_vectors(embeddings: Matrix) -> Any:
         raise ValueError(
             f"`embeddings` must have at least two rows, one per label, got shape {vectors.shape}."
         )
-    is_sparse = sparse.issparse(vectors)
-    squares = vectors.multiply(vectors) if is_sparse else vectors**2
-    norms = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
-    wrong = np.flatnonzero(~((norms > 0) & np.isfinite(norms)))
-    if wrong.size:
+    unit, nonzero = unit_rows(vectors)
+    if not nonzero.all():
         raise ValueError(
-            f"`embeddings` must be finite and not zero, got length {norms[wrong[0]]} in row "
-            f"{wrong[0]}. A cosine needs a direction: drop labels without text."
+            "`embeddings` must be finite and not zero, got length 0.0 in row "
+            f"{np.flatnonzero(~nonzero)[0]}. A cosine needs a direction: drop labels without text."
         )
-    if is_sparse:
-        return sparse.csr_array(sparse.diags_array(1.0 / norms) @ vectors)
-    return vectors / norms[:, None]
+    return unit

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._f1 import f1_at_1
-from ._inputs import Matrix
+from ._inputs import Matrix, check_option
 from ._ranking import ndcg_at_k, precision_at_k, r_precision_at_k
 
 RESPONSE_METHODS = ("predict_proba", "decision_function")
@@ -43,7 +43,8 @@ class AtKScorer:
         method = getattr(estimator, self.response_method, None)
         if method is None:
             raise TypeError(
-                f"The scorer needs an estimator with {self.response_method}(), got {estimator!r}. "
+                f"The scorer needs an estimator with {self.response_method}(), got "
+                f"{estimator!r:.80}. "
                 f"Pass another response_method to make_at_k_scorer(): one of {RESPONSE_METHODS}."
             )
         scores = method(X)
@@ -95,11 +96,10 @@ def make_at_k_scorer(
     0.75
     """
     if not callable(metric):
-        raise TypeError(f"`metric` must be a function (Y_true, scores) -> float, got {metric!r}.")
-    if response_method not in RESPONSE_METHODS:
-        raise ValueError(
-            f"`response_method` must be one of {RESPONSE_METHODS}, got {response_method!r}."
+        raise TypeError(
+            f"`metric` must be a function (Y_true, scores) -> float, got {metric!r:.60}."
         )
+    check_option(response_method, "response_method", RESPONSE_METHODS)
     if k is not None:
         params = {"k": k} | params
     return AtKScorer(metric, tuple(params.items()), response_method)

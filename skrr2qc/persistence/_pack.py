@@ -169,6 +169,7 @@ class Packer:
         return self._known[id(value)][0]
 
     def _object(self, value, path):
+        value = value.without_memory() if hasattr(type(value), "without_memory") else value
         kind, name = type(value), name_of(type(value))
         if name is None:
             return {"$": "skops", "file": self._foreign(value, path)}

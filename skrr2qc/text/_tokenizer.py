@@ -1,6 +1,7 @@
 """Tokenizers: one trained on the texts themselves, or the one that belongs to a backbone."""
 
 import numpy as np
+import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 PAD, UNKNOWN, CLASSIFY, MASK = "[PAD]", "[UNK]", "[CLS]", "[MASK]"
@@ -69,10 +70,16 @@ class TextTokenizer:
         """
         ids, n_truncated = [], 0
         for start in range(0, len(texts), _CHUNK):
-            for encoding in self._tokenizer.encode_batch_fast(texts[start : start + _CHUNK]):
+            for encoding in self._encode(texts[start : start + _CHUNK]):
                 ids.append(np.array(encoding.ids, dtype=np.int32))
                 n_truncated += bool(encoding.overflowing)
         return ids, n_truncated
+
+    def _encode(self, texts):
+        """Encodings of texts; on one thread where torch has one, as in a worker of joblib."""
+        if torch.get_num_threads() == 1:
+            return map(self._tokenizer.encode, texts)
+        return self._tokenizer.encode_batch_fast(texts)
 
     def tokens(self, text):
         """Token strings of one text, for reading."""

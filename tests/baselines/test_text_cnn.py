@@ -159,3 +159,12 @@ def test_progress_goes_to_the_error_stream(classifier, labelled_texts, capsys):
     assert output.out == ""
     assert "TextCNN" in output.err
     assert "cross_entropy" in output.err
+
+
+@pytest.mark.parametrize("widths", [(), "", 3, None, np.array(3), {2: 3}])
+def test_widths_that_are_no_sequence(widths):
+    """The maximum of none of them failed after the tokenizer had been trained."""
+    classifier = TextCNNClassifier(widths=widths)
+    with pytest.raises(TypeError, match="`widths` must be a sequence of at least one width"):
+        classifier.fit(["a", "b"], np.eye(2))
+    assert not hasattr(classifier, "classes_")

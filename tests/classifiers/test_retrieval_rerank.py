@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.cluster import KMeans
@@ -21,6 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
+from sklearn.utils.fixes import parse_version
 
 import skrr2qc.classifiers._reranker as reranking
 import skrr2qc.classifiers._retrieval_rerank as composite
@@ -670,6 +672,29 @@ def test_too_few_rows_to_hold_any_out(labelled_texts):
     assert classifier.channel_weights_ == {"head": 1.0}
     assert classifier.predict(X).shape == (80, len(keep))
     assert_array_equal(classifier.pipeline_.predict_proba(X), classifier.predict_proba(X))
+
+
+@pytest.mark.parametrize("is_cheap", [True, False])
+def test_penalty_of_the_lexical_channel(labelled_texts, monkeypatch, is_cheap):
+    """Chosen once, in the first training; on hundreds of thousands of rows not at all."""
+    fitted, fit = [], TfidfLinearClassifier.fit
+
+    def recorded(self, X, y):
+        fitted.append((self.C, self.n_negatives, fit(self, X, y).C_))
+        return self
+
+    monkeypatch.setattr(TfidfLinearClassifier, "fit", recorded)
+    if not is_cheap:
+        monkeypatch.setattr("skrr2qc.classifiers._retrieval_rerank._MAX_TO_CHOOSE_C", 10)
+    force_weights(monkeypatch, HALF)
+    X, Y = labelled_texts
+    classifier = make_classifier().set_params(refit=True).fit(X, Y)
+    (first, _, chosen), (second, negatives, last) = fitted
+    assert (first, negatives) == ("auto" if is_cheap else 1.0, "auto")
+    assert chosen == second == last == classifier.lexical_.C_
+    fitted.clear()
+    classifier.fit(X, Y)  # begins anew
+    assert fitted[0][0] == first
 
 
 def test_lexical_channel_without_weight_is_dropped(labelled_texts, monkeypatch, fits):
@@ -1730,6 +1755,10 @@ def test_head_of_ones_own_that_takes_the_encoder(labelled_texts, tmp_path, monke
         assert_array_equal(cached.fit(X, Y).predict_proba(X), scores)
 
 
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.8"),
+    reason="scikit-learn before 1.8 takes a stateless vectorizer for one that is not fitted",
+)
 def test_stateless_vectorizer(labelled_texts):
     X, Y = labelled_texts
     classifier = make_classifier(encoder=HashingVectorizer(n_features=64), lexical=None)

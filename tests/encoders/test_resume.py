@@ -40,7 +40,7 @@ PARAMS = {
 EARLY = {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 2, "lr": 0.05}
 KINDS = {  # what a run may have
     "hierarchy": {},
-    "early stopping": EARLY | {"n_epochs": 12, "rank_weight": 0.05, "rank_discount": 1.0},
+    "early stopping": EARLY | {"n_epochs": 24, "rank_weight": 0.05, "rank_discount": 1.0},
     "released": {"preset": "released", "positive_share": 1.0},
     "augmented": {"views": "augmented", "variant": "rince", "queue_size": 5, "max_steps": 8},
 }
@@ -214,7 +214,7 @@ def test_early_stopping_has_stopped_early(whole):
     """Or the test above would not see what it should."""
     rows = json.loads(str(whole("early stopping")["history"]))
     losses = [row["held_out_loss"] for row in rows]
-    assert 2 < len(rows) < 12
+    assert 2 < len(rows) < 24
     assert np.argmin(losses) < len(losses) - 1
 
 

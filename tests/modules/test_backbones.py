@@ -249,7 +249,7 @@ def bfloat16_or(tolerance):
 
 def test_folder_of_transformers(bert):
     folder, network = bert
-    encoder = RCPTEncoder(backbone=str(folder), random_state=0).fit(TEXTS)
+    encoder = RCPTEncoder(backbone=str(folder), n_epochs=0, random_state=0).fit(TEXTS)
     assert encoder.tokenizer_.tokens("Area of Pisa") == ["[CLS]", "area", "of", "[UNK]", "[SEP]"]
     assert encoder.tokenizer_.max_length == 20  # what the network takes, not the 256 asked for
     expected = expected_vectors(network, encoder, TEXTS)
@@ -260,7 +260,7 @@ def test_folder_of_transformers(bert):
 def test_folder_of_sentence_transformers(tmp_path, pooling):
     network = save_tiny_bert(tmp_path)
     add_pooling(tmp_path, pooling, max_length=6)
-    encoder = RCPTEncoder(backbone=str(tmp_path), random_state=0)
+    encoder = RCPTEncoder(backbone=str(tmp_path), n_epochs=0, random_state=0)
     with pytest.warns(UserWarning, match="1 of 3 texts are longer than 6 tokens"):
         encoder.fit(TEXTS)
     assert encoder.backbone_.pooling == pooling

@@ -209,7 +209,8 @@ def test_every_format_ever_written_is_read(folder):
     expected = json.loads(folder.with_suffix(".json").read_text("utf-8"))
     loaded = load_model(folder)
     scores = loaded.predict_proba(expected["texts"])
-    assert_allclose(scores, expected["scores"], rtol=1e-3, atol=1e-5)  # versions of torch differ
+    # Written with bfloat16 products; a processor or torch without them is more exact.
+    assert_allclose(scores, expected["scores"], rtol=1e-2, atol=1e-5)
 
 
 def test_there_is_a_sample_of_every_format():
