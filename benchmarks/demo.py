@@ -212,7 +212,7 @@ def _say_what_is_next(seconds):
         f"Picture written to {PICTURE.resolve()}. The demo took {seconds:.0f} seconds.\n\n"
         "What to do next:\n"
         "  your own texts:      RetrievalRerankClassifier().fit(texts, label_sets), see README.md\n"
-        "  names and concepts:  pass labels=LabelSpace(names, meta_labels=...), see docs/guide.md\n"
+        "  names and concepts:  pass labels=LabelSpace(names, meta_labels=...), see docs/guide\n"
         "  more accuracy:       RCPTEncoder(backbone=<folder of a pretrained encoder>)"
     )
 

@@ -1,4 +1,4 @@
-"""What README and guide show runs as it stands; what they link to is there."""
+"""What README and the pages of docs show runs as it stands; what they link to is there."""
 
 import re
 from pathlib import Path
@@ -6,19 +6,36 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/guide.md"]
-WRITTEN = [*PAGES, "docs/whats_new.md", "docs/contributing.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
+GENERATED = {"_build", "auto_gallery", "generated"}  # by make docs, in folders that git ignores
+
+
+def written_pages():
+    found = [path.relative_to(ROOT) for path in sorted(ROOT.glob("docs/**/*.md"))]
+    pages = [path.as_posix() for path in found if not GENERATED & set(path.parts)]
+    return ["README.md", *pages]
+
+
+def pages_with_code():
+    return [page for page in written_pages() if BLOCK.search((ROOT / page).read_text("utf-8"))]
 
 
 def links():
-    pages = [*WRITTEN, *(path.relative_to(ROOT) for path in ROOT.glob("docs/decisions/*.md"))]
     return [
-        (str(page), link)
-        for page in pages
+        (page, link)
+        for page in written_pages()
         for link in LINK.findall((ROOT / page).read_text("utf-8"))
     ]
+
+
+def source_of(page, link):
+    """File behind a link; pages of the gallery are made of its scripts."""
+    target = (ROOT / page).parent / link
+    if target.parent.name != "auto_gallery":
+        return target
+    name = "GALLERY_HEADER.rst" if target.stem == "index" else f"{target.stem}.py"
+    return target.parent.with_name("gallery") / name
 
 
 @pytest.fixture
@@ -33,13 +50,11 @@ def quick(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # sets this small lack labels
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", pages_with_code())
 def test_python_blocks_run_from_top_to_bottom(page, quick):
     text = (ROOT / page).read_text("utf-8")
-    blocks = list(BLOCK.finditer(text))
-    assert blocks, f"no Python block found in {page}"
     namespace = {"__name__": page}
-    for block in blocks:
+    for block in BLOCK.finditer(text):
         line = text[: block.start(1)].count("\n")
         source = "\n" * line + block.group(1)  # so that a traceback shows the line of the page
         exec(compile(source, page, "exec"), namespace)
@@ -47,7 +62,13 @@ def test_python_blocks_run_from_top_to_bottom(page, quick):
 
 @pytest.mark.parametrize(("page", "link"), links())
 def test_links_lead_somewhere(page, link):
-    assert (ROOT / page).parent.joinpath(link).exists(), f"{page} links to {link}"
+    assert source_of(page, link).exists(), f"{page} links to {link}"
+
+
+def test_guide_and_comparisons_have_code_that_runs():
+    pages = {*ROOT.glob("docs/guide/*.md"), *ROOT.glob("docs/coming_from/*.md")}
+    silent = pages - {ROOT / page for page in pages_with_code()}
+    assert {path.name for path in silent} == {"index.md"}
 
 
 def test_readme_fits_a_screen_or_two():
