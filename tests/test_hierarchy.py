@@ -257,3 +257,51 @@ def test_other_invalid_input():
         tree_label_set_distances([[1, 0]], [[1, 0]], np.eye(3), 1)
     with pytest.raises(ValueError, match="finite distances >= 0"):
         distance_ranks([1.0, -0.5])
+
+
+def test_a_matrix_that_points_outside_of_itself():
+    """scipy builds it without a word, and the process crashed when it was read."""
+    Y = sp.csr_matrix((np.ones(1), np.array([7]), np.array([0, 1])), shape=(1, 2))
+    with pytest.raises(ValueError, match="Y is a broken csr_matrix"):
+        ancestor_closure(Y, np.eye(2))
+
+
+def test_imaginary_parts_are_no_labels():
+    """Of a complex sparse matrix the imaginary part was dropped, with a warning."""
+    with pytest.raises(ValueError, match="Y must hold the numbers 0 and 1, got dtype complex"):
+        ancestor_closure(sp.csr_matrix(np.eye(2) * 1j), np.eye(2))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_distances_that_are_none(value):
+    """They came out as distances between label sets."""
+    distances = np.array([[0, value], [value, 0]])
+    with pytest.raises(ValueError, match="distances must hold finite distances >= 0"):
+        label_set_distances(np.eye(2), np.eye(2), distances, 2)
+
+
+@pytest.mark.parametrize("max_depth", [np.inf, 10**400])
+def test_depths_that_are_none(max_depth):
+    """Infinity came out as the distance of an empty set, and ranks could not be made of it."""
+    with pytest.raises(ValueError, match="max_depth must be a number >= 1"):
+        label_set_distances([[0]], [[1]], [[0]], max_depth)
+
+
+def test_distances_too_large_for_a_rank():
+    """The conversion to integers gave the most negative one."""
+    with pytest.raises(ValueError, match=r"khd must hold distances up to 2\*\*53"):
+        distance_ranks([1e300])
+
+
+@pytest.mark.parametrize("parents", [None, 3, iter([[]]), [None], [[], 2.0], sp.eye(2)])
+def test_parents_that_are_no_sequences(parents):
+    """`object of type 'int' has no len()` said not which object."""
+    with pytest.raises(TypeError, match="parents must"):
+        ancestor_matrix(parents)
+
+
+def test_long_circles_are_cut():
+    """A circle of a thousand nodes was written in full."""
+    with pytest.raises(ValueError, match=r"more\) \(each node a child") as error:
+        node_depths([[(i + 1) % 1000] for i in range(1000)])
+    assert len(str(error.value)) < 250

@@ -366,3 +366,43 @@ def test_other_invalid_input(labels):
         LabelSpace.from_dict({"names": ["a"], "meta_names": 3})
     with pytest.raises(ValueError, match="meta_names lacks 'x'"):
         LabelSpace.from_dict({"names": ["a"], "meta_names": ["y"], "meta_labels": {"a": ["x"]}})
+
+
+@pytest.mark.parametrize("name", ["\ud800", "\ud83d\ude00"])
+def test_names_that_are_no_valid_unicode(name):
+    """JSON makes one character of the second: another name after a pickle, and an equal space."""
+    for make in (
+        lambda: LabelSpace([name]),
+        lambda: LabelSpace(["a"], texts=[name]),
+        lambda: LabelSpace(["a"], parents={"a": [name]}),
+        lambda: LabelSpace(["a"], meta_labels={"a": [name]}),
+    ):
+        with pytest.raises(ValueError, match="no valid Unicode: surrogates not allowed"):
+            make()
+
+
+def test_errors_stay_readable_and_fast():
+    """Unknown names of 100,000 letters were compared for minutes, and circles written in full."""
+    long = "ab" * 50_000
+    with pytest.raises(ValueError, match="unknown") as error:
+        LabelSpace([long, "b"]).encode([["ba" * 50_000]])
+    assert len(str(error.value)) < 500
+    circle = {f"node {i}": f"node {(i + 1) % 600}" for i in range(600)}
+    with pytest.raises(ValueError, match=r"\(591 more\) -> 'node 596'") as error:
+        LabelSpace(["node 0"], parents=circle)
+    assert len(str(error.value)) < 500
+
+
+def test_path_text_of_what_is_no_name():
+    """A list is not hashable, and a number has no join: neither error named the argument."""
+    labels = LabelSpace(["a"], parents={"a": "b"})
+    with pytest.raises(ValueError, match=r"No such node: \['a'\]"):
+        labels.path_text(["a"])
+    with pytest.raises(TypeError, match="separator must be a str such as ' > ', got 5"):
+        labels.path_text("a", 5)
+
+
+def test_a_class_is_no_list_of_names():
+    """`str` has an __iter__, of its instances: iterating it failed in other words."""
+    with pytest.raises(TypeError, match="names must be a sequence of str"):
+        LabelSpace(str)

@@ -303,3 +303,24 @@ def test_invalid_targets(y, message):
 def test_invalid_holdout_fraction(fraction):
     with pytest.raises(ValueError, match="holdout_fraction must be a number between 0 and 1"):
         train_holdout_split(np.eye(3), fraction)
+
+
+def test_half_precision_targets():
+    """scipy has no float16 matrices, and said so."""
+    Y = np.eye(4, 2, dtype=np.float16)
+    assert_array_equal(train_holdout_split(Y, 0.5, 0), train_holdout_split(np.eye(4, 2), 0.5, 0))
+
+
+def test_a_sparse_matrix_that_points_outside_of_itself():
+    """scipy builds it without a word, and the process crashed when it was read."""
+    Y = sp.csr_matrix((np.ones(2), np.array([0, 9]), np.array([0, 1, 2])), shape=(2, 2))
+    with pytest.raises(ValueError, match="y is a broken csr_matrix"):
+        train_holdout_split(Y, 0.5)
+
+
+@pytest.mark.parametrize("shuffle", ["no", None, 1])
+def test_shuffle_is_a_bool(shuffle):
+    """Whatever has a truth value was taken: 'no' shuffled."""
+    splitter = MultilabelStratifiedKFold(2, shuffle=shuffle)
+    with pytest.raises(TypeError, match="shuffle must be True or False"):
+        list(splitter.split(np.eye(4), np.eye(4)))

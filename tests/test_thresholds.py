@@ -403,3 +403,10 @@ def test_explicit_zeros_are_no_positives():
         assert_array_equal(found.threshold, expected.threshold)
         assert found.k == expected.k
     assert stored.nnz == Y.size
+
+
+@pytest.mark.parametrize("rule", [10**400, -(10**400), 2**2000])
+def test_rules_too_large_for_a_float(rule):
+    """The conversion to a float raised an OverflowError."""
+    with pytest.raises(ValueError, match="`threshold` must be one of"):
+        check_rule(rule)

@@ -1,5 +1,7 @@
 """Checks of texts, targets, maps and parameters: what passes unchanged, what each message says."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from skrr2qc._validation import (
     check_label_matrix,
     check_label_to_meta,
     check_number,
+    check_seed,
     check_texts,
 )
 
@@ -246,3 +249,101 @@ def test_choice():
     for value in ("papers", None, 3, ["paper"]):
         with pytest.raises(ValueError, match=r"`form` must be one of \['paper', 'released'\], got"):
             check_choice(value, "form", ("released", "paper"))
+
+
+def broken_csr(n_columns=2):
+    """Built with a shape that its indices do not fit."""
+    return sp.csr_matrix((np.ones(2), np.array([0, 9]), np.array([0, 1, 2])), shape=(2, n_columns))
+
+
+def test_a_sparse_matrix_that_points_outside_of_itself():
+    """scipy builds it without a word, and the process crashed when it was read."""
+    for check in (check_label_matrix, lambda Y: check_label_to_meta(Y, 2)):
+        with pytest.raises(ValueError, match="broken csr_matrix .* Give the right shape"):
+            check(broken_csr())
+
+
+def test_rows_that_are_iterators():
+    """The first of them was used up by looking at it: a text lost its labels, silently."""
+    labels = LabelSpace(["a", "b"])
+    rows = [iter(["a"]), iter(["b"]), (name for name in ("a", "b"))]
+    expected = [[1, 0], [0, 1], [1, 1]]
+    assert_array_equal(check_label_matrix(rows, labels=labels).toarray(), expected)
+    assert_array_equal(check_label_matrix(iter([iter([1, 0]), [0, 1]])).toarray(), expected[:2])
+
+
+@pytest.mark.parametrize("kind", [pd.Series, lambda rows: np.array(rows, dtype=object)])
+def test_label_sets_in_a_series_or_array(kind):
+    """They were refused with the advice to one-hot encode one label per text."""
+    labels = LabelSpace(["a", "b"])
+    rows = kind([{"a"}, {"b", "a"}, set()])
+    assert_array_equal(check_label_matrix(rows, labels=labels).toarray(), [[1, 0], [1, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("Y", "error", "message"),
+    [
+        (5, TypeError, "`y` must be an indicator matrix .* got 5"),
+        ({0: [1]}, TypeError, "`y` must be an indicator matrix"),
+        ([[1, 0], 5], TypeError, "`y` must hold one row or label set per text, got 5"),
+        ([[[1], [1, 2]]], ValueError, "`y` must be an indicator matrix with rows of numbers"),
+        ([{"c"}, set()], ValueError, "`y` must hold names of this label space only"),
+    ],
+)
+def test_wrong_targets_by_name(Y, error, message):
+    """Errors of numpy and of the label space told nothing of `y`."""
+    with pytest.raises(error, match=message):
+        check_label_matrix(Y, labels=LabelSpace(["a", "b"]), name="y")
+
+
+def test_labels_that_are_no_label_space():
+    """A list had no len() or no encode(), as an AttributeError said deep inside."""
+    with pytest.raises(TypeError, match="`labels` must be a LabelSpace or None, got 0.5"):
+        check_label_matrix([[1]], labels=0.5)
+
+
+def test_maps_with_rows_of_different_lengths():
+    """numpy's own words about an inhomogeneous shape came through."""
+    with pytest.raises(ValueError, match="`label_to_meta` must be an indicator matrix"):
+        check_label_to_meta([[1], [1, 0]], 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (10**400, ValueError, "below 2\\*\\*63 in size"),  # isfinite() of numpy takes none
+        (10**5000, ValueError, "below 2\\*\\*63 in size"),  # nor has it digits that print
+        (Fraction(1, 2), TypeError, "`lr` must be a number, got Fraction"),  # torch takes none
+    ],
+    ids=["long", "longer", "fraction"],
+)
+def test_numbers_that_nothing_computes_with(value, error, message):
+    """They came through and failed in numpy or torch, during training."""
+    with pytest.raises(error, match=message):
+        check_number(value, "lr", minimum=0)
+
+
+def test_a_half_precision_number_is_compared_exactly():
+    """numpy rounded the bound to float16, so that 0 was no less than 1e-9."""
+    with pytest.raises(ValueError, match="must be >= 1e-09"):
+        check_number(np.float16(0), "lr", minimum=1e-9)
+
+
+@pytest.mark.parametrize("value", ["x", -1, 2**32, 10**400, 0.5])
+def test_seeds(value):
+    with pytest.raises(ValueError, match="`random_state` must be an int from 0 to 2"):
+        check_seed(value)
+    assert check_seed(np.int64(3)) == 3
+    assert check_seed(None) is None
+
+
+class OnlyLength:
+    def __len__(self):
+        return 2
+
+
+@pytest.mark.parametrize("X", [str, OnlyLength()])
+def test_texts_that_only_have_a_length(X):
+    """`list(X)` said that the object is not iterable, and not which argument it is."""
+    with pytest.raises(TypeError, match="`X` must be a sequence of str"):
+        check_texts(X)

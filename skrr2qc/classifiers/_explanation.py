@@ -20,6 +20,7 @@ _STYLE = """
 .skrr2qc-explanation table {border-collapse: collapse; margin: .3em 0; color: inherit;
   background: none; font-size: inherit}
 .skrr2qc-explanation td, .skrr2qc-explanation th {padding: .05em .7em .05em 0; border: none;
+  overflow-wrap: break-word;
   text-align: left; vertical-align: top; font-weight: normal; background: none; color: inherit}
 .skrr2qc-explanation th {opacity: .75; white-space: nowrap}
 .skrr2qc-explanation td.number {text-align: right; font-variant-numeric: tabular-nums;

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -84,3 +85,19 @@ def test_bad_input(change, error, message):
     arguments = {"texts": TEXTS, "solutions": SOLUTIONS, "Y": SETS, "labels": LABELS}
     with pytest.raises(error, match=message):
         leak_report(**arguments | change)
+
+
+def test_solutions_in_a_series():
+    """It has keys, so that it was taken for a mapping from texts, in which none was found."""
+    labels, texts = LabelSpace(["circle"]), ["one", "two"]
+    solutions = pd.Series(["a circle", None], index=[7, 8], dtype=object)
+    report = leak_report(pd.Series(texts), solutions, [[1], [1]], labels)
+    assert report.n_solutions == 1
+    assert report.in_solution == 1.0
+
+
+@pytest.mark.parametrize("solutions", [["\ud800"], {"one": "\ud800"}])
+def test_solutions_that_are_no_valid_unicode(solutions):
+    """They were appended to texts that no encoder could read."""
+    with pytest.raises(ValueError, match=r"`solutions\[0\]` is no valid Unicode"):
+        leak_report(["one"], solutions, [[1]], LabelSpace(["circle"]))

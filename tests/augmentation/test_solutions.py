@@ -272,3 +272,10 @@ def test_grid_over_a_pipeline():
     search = GridSearchCV(pipeline, {"solutions__share": [0.0, 1.0]}, cv=2, scoring="f1_micro")
     search.fit(X, Y)
     assert search.best_params_ == {"solutions__share": 1.0}  # they say what it is about
+
+
+@pytest.mark.parametrize("name", ["instructions", "separator"])
+def test_words_in_an_array(name):
+    """The comparison with the default gave an array, which has no truth value."""
+    with pytest.raises(TypeError, match=f"`{name}` must be a str"):
+        SolutionAugmenter({"a": "b"}, **{name: np.array([1, 2])}).fit(["a"])

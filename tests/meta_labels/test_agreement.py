@@ -62,3 +62,12 @@ def test_without_meta_labels_nothing_agrees():
 def test_other_labels():
     with pytest.raises(ValueError, match=r"2 that only one of them has, such as \['a', 'b'\]"):
         meta_label_pair_scores(LabelSpace(["a"]), LabelSpace(["b"]))
+
+
+def test_what_is_no_label_space():
+    """It had no attribute `names`."""
+    labels = LabelSpace(["a"])
+    with pytest.raises(TypeError, match="reference must be a LabelSpace, got list"):
+        meta_label_pair_scores(labels, ["a"])
+    with pytest.raises(TypeError, match="labels must be a LabelSpace, got None"):
+        meta_label_pair_scores(None, labels)

@@ -163,3 +163,28 @@ def test_errors(function, change, error, message):
     arguments = {"labels": LABELS, **change}
     with pytest.raises(error, match=message):
         function(arguments.pop("labels"), **arguments)
+
+
+@pytest.mark.parametrize("language", ["xx", "", None, 5, ["en"]])
+def test_languages_without_function_words(language):
+    """Unknown ones were taken for a language without any, a list failed in other words."""
+    labels = LabelSpace(["a"], meta_labels={"a": ["b"]})
+    with pytest.raises(ValueError, match="language must be 'auto', 'other' or one of"):
+        check_meta_labels(labels, language=language)
+
+
+def test_hypernyms_in_diamonds():
+    """Each way up was gone through by itself: 2 to the number of levels."""
+    levels = 60
+    links = {f"{side}{i}": [f"a{i + 1}", f"b{i + 1}"] for i in range(levels) for side in "ab"}
+    labels = LabelSpace(["x"], meta_labels={"x": ["a0"]})
+    lacking = check_meta_labels(labels, hypernyms=links).violations[4]["a0"]
+    assert lacking.count("(1 label)") == 2 * levels
+
+
+@pytest.mark.parametrize("change", [{"max_df": 10**400}, {"hypernyms": {"a": b"x"}}])
+def test_settings_that_failed_in_other_words(change):
+    """A large int overflew, and bytes became names that are integers."""
+    labels = LabelSpace(["a"], meta_labels={"a": ["b"]})
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(change))}.* must be"):
+        check_meta_labels(labels, **change)

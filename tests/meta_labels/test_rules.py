@@ -111,3 +111,22 @@ def test_heads():
         "一次函数": ("函数",),
     }
     assert heads(["olio", "olio vegetale"], is_first=True) == {"olio vegetale": ("olio",)}
+
+
+def test_long_chains_of_aliases():
+    """Each name walked its whole chain, comparing all with all: minutes for 2,000."""
+    chain = {str(i): str(i + 1) for i in range(5000)}
+    assert set(resolve_aliases(chain).values()) == {"5000"}
+    with pytest.raises(ValueError, match="'0' -> '1' -> .* -> 0") as error:
+        resolve_aliases(chain | {"5000": "0"})
+    assert len(str(error.value)) < 300
+
+
+def test_phrases_of_thousands_of_words():
+    """Every part of a long phrase was looked up, of which there are as many as its square."""
+    long = "1 2 " * 20_000
+    assert heads([long, "2"]) == {long: ("2",)}
+    assert heads([long, "1"], is_first=True) == {long: ("1",)}
+    notes = Notes()
+    merge_rare({"x": (long, "2"), "y": ("2", "-"), "z": ("-",)}, 2, notes)
+    assert notes.merged == {long: ("2",)}

@@ -124,3 +124,17 @@ def test_counts_are_not_changed():
     counts = Counter({"Angle": 1, "angle": 2})
     canonical_phrases(counts, aliases={"x": "y"})
     assert counts == {"Angle": 1, "angle": 2}
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, 2, float("nan"), "x", None, True])
+def test_thresholds_that_are_no_share(threshold):
+    """They were compared as they are: 1 gave what has most votes, a str failed in other words."""
+    with pytest.raises(ValueError, match=r"`threshold` must be a share of the runs in \[0, 1\)"):
+        majority_vote([["a"]], threshold)
+
+
+@pytest.mark.parametrize("runs", ["area", ["area"], [["a"], None], [[1]], 5])
+def test_runs_that_are_no_lists(runs):
+    """Of a str each letter was a phrase."""
+    with pytest.raises(TypeError, match="`runs` must be a list with one list of phrases"):
+        majority_vote(runs)

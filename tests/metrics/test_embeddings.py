@@ -296,3 +296,19 @@ def test_nothing_warns_on_ordinary_input():
         uniformity(vectors)
         rank_order_accuracy(values, ranks)
         rank_similarity_profile(values, ranks)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_directions_of_any_length(size):
+    """Squares of small numbers vanished, and the text was left out; of large ones overflew."""
+    embeddings = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    for kind in (np.array, sparse.csr_array):
+        assert_allclose(uniformity(kind(embeddings * size)), uniformity(embeddings))
+
+
+def test_parameters_beyond_floats():
+    """The result was infinite."""
+    with pytest.raises(ValueError, match="`alpha` must be a finite number > 0 and <= 1000"):
+        alignment(np.array([[1.0, 0.0], [-1.0, 0.0]]), [[1], [1]], alpha=5000)
+    with pytest.raises(ValueError, match=r"`similarities` must be finite, and up to 1e\+100"):
+        rank_similarity_profile(np.full((1, 3), 1e300), np.zeros((1, 3), dtype=int))

@@ -203,7 +203,7 @@ def test_tail_ndcg_undefined(counts):
         (lambda: label_group_report([[1, 0]], [[1, 0]], {"a": [True]}, k=1), "boolean mask of"),
         (lambda: label_group_report([[1, 0]], [[1, 0]], [1, 2, 3], k=1), "expected 2, got 3"),
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2, 3]), "`Y_train` .* got 3"),
-        (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2], -1), "`max_count` must be >= 0"),
+        (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2], -1), "a finite number >= 0"),
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 3, [1, 2]), "got k == 3"),
         (lambda: tail_ndcg_at_k([[1, 0]], [[1, 0]], 1, [1, 2], ranked="x"), "`ranked` must be"),
     ],

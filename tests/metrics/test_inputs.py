@@ -90,3 +90,28 @@ def test_the_warning_points_at_the_caller():
         assert np.isnan(label_f1(np.empty((0, 2)), np.empty((0, 2)), average="samples"))
     assert [warning.category for warning in caught] == [RuntimeWarning] * 2
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_a_sparse_matrix_that_points_outside_of_itself():
+    """scipy builds it without a word, and the process crashed when it was read."""
+    Y = sparse.csr_matrix((np.ones(1), np.array([7]), np.array([0, 1])), shape=(1, 2))
+    with pytest.raises(ValueError, match="`Y_true` is a broken csr_matrix"):
+        label_f1(Y, [[0, 1]])
+    with pytest.raises(ValueError, match="`scores` is a broken csr_matrix"):
+        ndcg_at_k([[0, 1]], Y, k=1)
+
+
+def test_rows_of_different_lengths():
+    """numpy's own words about an inhomogeneous shape came through."""
+    with pytest.raises(ValueError, match="`Y_pred` must be a matrix with rows of one length"):
+        label_f1([[1, 0], [1, 1]], [[1, 0], [1]])
+
+
+@pytest.mark.parametrize("value", ["x", None, np.array(0.5), True])
+def test_check_real(value):
+    """Comparing these with a bound failed in Python's own words."""
+    with pytest.raises(TypeError, match="`t` must be a number"):
+        _inputs.check_real(value, "t", above=0)
+    assert _inputs.check_real(np.float32(2), "t", above=0) == 2.0
+    with pytest.raises(ValueError, match="`t` must be a finite number > 0, got inf"):
+        _inputs.check_real(np.inf, "t", above=0)

@@ -274,7 +274,7 @@ def test_precision_without_labels_is_zero_and_without_rows_undefined():
         (lambda: psprecision_at_k([[1, 0]], [[1, 0]], 1, [0.0, 1.0]), r"lie in \(0, 1\]"),
         (lambda: psprecision_at_k([[1, 0]], [[1, 0]], 1, [np.nan, 1.0]), r"lie in \(0, 1\]"),
         (lambda: jain_propensities(np.ones((2, 3))), "at least 3 rows, got 2"),
-        (lambda: jain_propensities(np.ones((5, 3)), a=0), "`a` must be > 0, got 0"),
+        (lambda: jain_propensities(np.ones((5, 3)), a=0), "`a` must be a finite number > 0, got 0"),
         (lambda: mean_reciprocal_rank([[1, 0]], [[np.nan, 1]]), "`scores` must not contain NaN"),
     ],
 )
@@ -321,3 +321,19 @@ def test_inputs_are_not_changed(make_case):
     assert_array_equal(scores, copies[1])
     assert_array_equal(partial.data, copies[2].data)
     assert_array_equal(partial.indices, copies[2].indices)
+
+
+def test_propensities_of_extreme_constants():
+    """An overflow times 0 made them NaN."""
+    Y = np.eye(3)
+    assert_allclose(jain_propensities(Y, a=1e4, b=1e8), 1 / (1 + np.log(3) - 1), rtol=1e-3)
+    with pytest.raises(ValueError, match="`b` == 1e-300 give labels without examples"):
+        jain_propensities(np.eye(3, 4), a=5.0, b=1e-300)
+    with pytest.raises(ValueError, match="`a` must be a finite number > 0, got inf"):
+        jain_propensities(Y, a=np.inf)
+
+
+def test_propensities_that_are_no_numbers():
+    """`could not convert string to float` named no argument."""
+    with pytest.raises(TypeError, match="`propensities` must hold numbers"):
+        psprecision_at_k(np.eye(2), np.eye(2), 1, ["a", "b"])

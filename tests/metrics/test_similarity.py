@@ -50,7 +50,7 @@ def test_identical_and_orthogonal_labels():
         (sparse.csr_array([[1.0, 0.0], [0.0, 0.0]]), 0.8, "length 0.0 in row 1"),
         ([[1.0, 0.0], [np.nan, 0.0]], 0.8, "`embeddings` must not contain NaN"),
         (np.ones(3), 0.8, "`embeddings` must have two dimensions"),
-        (np.eye(3), 1.5, r"`threshold` must lie in \[-1, 1\], got 1.5"),
+        (np.eye(3), 1.5, r"`threshold` must be a finite number >= -1 and <= 1, got 1.5"),
     ],
 )
 def test_invalid_input(embeddings, threshold, message):
