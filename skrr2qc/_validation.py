@@ -185,6 +185,22 @@ def check_seed(value, name="random_state"):
     return value
 
 
+def check_flag(value, name):
+    """Check that a parameter is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {value!r:.80}.")
+    return value
+
+
+def check_part(value, name, method):
+    """Check that a parameter is None, or an estimator (no class of one) with a method."""
+    if value is not None and (isinstance(value, (str, type)) or not hasattr(value, method)):
+        raise TypeError(
+            f"`{name}` must be an estimator with `{method}` or None, got {value!r:.80}."
+        )
+    return value
+
+
 def check_choice(value, name, choices):
     """Check that a parameter is one of the named choices."""
     if not isinstance(value, str) or value not in choices:

@@ -1,11 +1,10 @@
 """Parts and places of the composite, checked before anything is fitted."""
 
-import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_memory
 
 from .._runs import check_checkpoint_dir
-from .._validation import check_label_matrix, check_label_to_meta
+from .._validation import check_flag, check_label_matrix, check_label_to_meta, check_seed
 from ..label_space import LabelSpace
 from ._reranker import MetaLabelReranker
 
@@ -25,8 +24,9 @@ def check_parts(composite):
     ------
     TypeError, ValueError
     """
-    if not isinstance(composite.label_texts, (bool, np.bool_)):
-        raise TypeError(f"`label_texts` must be True or False, got {composite.label_texts!r}.")
+    check_flag(composite.label_texts, "label_texts")
+    check_flag(composite.refit, "refit")
+    check_seed(composite.random_state)
     for name, method in _METHODS.items():
         part = getattr(composite, name)
         if part is None or (isinstance(part, str) and part == _WORDS.get(name)):

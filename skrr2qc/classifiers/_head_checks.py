@@ -7,7 +7,15 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from .._runs import check_checkpoint_dir
-from .._validation import check_choice, check_label_matrix, check_number, check_texts
+from .._training import resolve_device
+from .._validation import (
+    check_choice,
+    check_label_matrix,
+    check_number,
+    check_part,
+    check_seed,
+    check_texts,
+)
 from ..modules import get_backbone
 from ._tower_training import LOSSES
 
@@ -22,6 +30,7 @@ def check_head(head):
     ------
     TypeError, ValueError
     """
+    check_part(head.encoder, "encoder", "transform")
     check_number(head.class_center_weight, "class_center_weight", minimum=0)
     check_choice(head.class_center_form, "class_center_form", ("paper", "released"))
     check_choice(head.center_init, "center_init", ("blend", "means", "texts"))
@@ -30,6 +39,8 @@ def check_head(head):
     check_number(head.ancestor_weight, "ancestor_weight", minimum=0)
     check_number(head.meta_weight, "meta_weight", minimum=0)
     _check_training(head)
+    check_seed(head.random_state)
+    resolve_device(head.device)
     if head.center_init == "texts" and (head.labels is None or head.encoder is None):
         raise ValueError(
             "`center_init` == 'texts' needs `labels` (a LabelSpace with the names) and an "

@@ -16,6 +16,8 @@ from .._validation import (
     check_label_matrix,
     check_label_to_meta,
     check_number,
+    check_part,
+    check_seed,
     check_texts,
 )
 from ..label_space import LabelSpace
@@ -365,6 +367,13 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
                 "Build one with LabelSpace(names)."
             )
+        for name, method in {
+            "classifier": "fit",
+            "encoder": "transform",
+            "retriever": "fit",
+        }.items():
+            check_part(getattr(self, name), name, method)
+        check_seed(self.random_state)
         check_choice(self.combine, "combine", ("product", "learned"))
         check_choice(self.mean, "mean", MEANS)
         check_number(self.alpha, "alpha", minimum=0)

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._thresholds import check_rule, choose_decision
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_flag, check_label_matrix, check_number, check_texts
 from ..model_selection import MultilabelStratifiedKFold, train_holdout_split
 from ..persistence import SavedModelMixin
 from ._parts import fit_multilabel, label_probabilities
@@ -194,6 +194,7 @@ class MultilabelThresholdTuner(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         rule = check_rule(self.threshold)
+        check_flag(self.refit, "refit")
         if isinstance(self.estimator, (str, type)) or not hasattr(self.estimator, "fit"):
             raise TypeError(
                 f"`estimator` must be a multi-label classifier, got {self.estimator!r}. "

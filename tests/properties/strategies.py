@@ -109,7 +109,6 @@ HARD_TEXTS = [
 ]  # fmt: skip
 encodable = st.one_of(st.sampled_from(HARD_TEXTS), st.text(max_size=12))
 any_text = st.one_of(encodable, st.text(st.characters(exclude_categories=()), max_size=6))
-surrogates = st.sampled_from(["\ud800", "a\udfff", "\ud83d\ude00", "\udcff b"])
 names = st.one_of(
     st.sampled_from([t for t in HARD_TEXTS if t.strip()]), st.text(max_size=5)
 ).filter(lambda name: name.strip())

@@ -49,6 +49,7 @@ def assert_report(report, labels):
     assert str(report)
 
 
+@pytest.mark.filterwarnings("ignore:.*read like codes:UserWarning")
 @examples(25)
 @given(label_spaces(), st.floats(0.01, 1), st.integers(1, 4), st.booleans())
 def test_names_of_any_kind_are_decomposed(labels, max_df, min_labels, add_heads):

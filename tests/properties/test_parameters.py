@@ -50,10 +50,10 @@ SMALL = {
 }
 # Checked late, or in the words of others, or not at all: what is left to be mended.
 KNOWN = {
-    ClassCenterHead: {"device", "encoder", "random_state"},
-    MetaLabelReranker: {"classifier", "encoder", "random_state", "retriever"},
-    MultilabelThresholdTuner: {"cv", "refit"},
-    RetrievalRerankClassifier: {"encoder", "random_state", "refit"},
+    ClassCenterHead: {"encoder"},
+    MetaLabelReranker: {"encoder"},
+    MultilabelThresholdTuner: {"cv"},
+    RetrievalRerankClassifier: {"encoder"},
 }
 FLAGS = {"verbose", "local_files_only", "passthrough"}  # anything that has a truth value
 # Where these would go to a folder, to the network, or to other processes.
