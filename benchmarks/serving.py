@@ -78,7 +78,7 @@ def main(arguments=None):
     parser.add_argument("--n-texts", type=int, default=10_000)
     parser.add_argument("--n-requests", type=int, default=200)
     parser.add_argument("--n-train", type=int, default=1_000)
-    parser.add_argument("--n-labels", type=int, default=200)
+    parser.add_argument("--n-labels", type=int, default=100)
     parser.add_argument("--n-epochs", type=int, default=1)
     options = parser.parse_args(arguments)
     classifier = fit_model(options.backbone, options.n_train, options.n_labels, options.n_epochs)
