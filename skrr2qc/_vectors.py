@@ -15,6 +15,8 @@ from ._locks import locked
 
 _FOLDER = "skrr2qc-vectors"  # in that of a memory; one file an encoder
 _QUERY = 500  # texts looked up at once
+_IS_THERE = "SELECT 1 FROM sqlite_master WHERE name = 'vectors'"
+_MAKE = "CREATE TABLE IF NOT EXISTS vectors (name BLOB PRIMARY KEY, vector BLOB)"
 
 
 def gives_vectors(encoder):
@@ -35,7 +37,7 @@ class RememberingEncoder(FrozenEstimator):
         """One over a frozen encoder, with its file in the folder of a memory."""
         remembering = cls(encoder.estimator)
         name = joblib.hash((fingerprint, __version__))
-        remembering._file = Path(str(location), _FOLDER, f"{name}.sqlite")
+        remembering._file = Path(str(location), _FOLDER, f"{name}.sqlite").absolute()
         return remembering
 
     def transform(self, X):
@@ -44,20 +46,11 @@ class RememberingEncoder(FrozenEstimator):
             return self.estimator.transform(X)  # which says what is wrong
         names = [_name_of(text) for text in X]
         texts = dict(zip(names, X, strict=True))
-        try:
-            rows = self._read(texts)
-            if len(rows) < len(texts):
-                with locked(self._file.with_suffix(".lock")):
-                    rows |= self._read(texts.keys() - rows)
-                    rows |= self._encode({n: t for n, t in texts.items() if n not in rows})
-        except (sqlite3.Error, OSError) as error:
-            warnings.warn(
-                f"Vectors cannot be kept in {self._file} ({error}): texts are encoded again each "
-                "time. Clear the folder, or put `memory` on a local disk with room.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return self.estimator.transform(X)
+        rows = self._read(texts)
+        if len(rows) < len(texts):
+            with locked(self._file.with_suffix(".lock")):
+                rows |= self._read(texts.keys() - rows)
+                rows |= self._encode({n: t for n, t in texts.items() if n not in rows})
         return np.stack([rows[name] for name in names])
 
     def without_memory(self):
@@ -72,12 +65,17 @@ class RememberingEncoder(FrozenEstimator):
         rows, names = {}, list(names)
         if not self._file.exists():
             return rows
-        with closing(sqlite3.connect(self._file, timeout=60)) as file:
-            for start in range(0, len(names), _QUERY):
-                part = names[start : start + _QUERY]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT name, vector FROM vectors WHERE name IN ({marks})"
-                rows |= {n: np.frombuffer(v, np.float32) for n, v in file.execute(query, part)}
+        try:
+            with closing(sqlite3.connect(self._file, timeout=60)) as file:
+                if not file.execute(_IS_THERE).fetchall():
+                    return rows  # made, and not filled yet
+                for start in range(0, len(names), _QUERY):
+                    part = names[start : start + _QUERY]
+                    marks = ",".join("?" * len(part))
+                    query = f"SELECT name, vector FROM vectors WHERE name IN ({marks})"
+                    rows |= {n: np.frombuffer(v, np.float32) for n, v in file.execute(query, part)}
+        except (sqlite3.Error, OSError) as error:
+            self._tell(error)
         return rows
 
     def _encode(self, texts):
@@ -88,12 +86,23 @@ class RememberingEncoder(FrozenEstimator):
         rows = dict(zip(texts, vectors, strict=True))
         if vectors.dtype != np.float32:
             return rows
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._file, timeout=60)) as file, file:
-            file.execute("CREATE TABLE IF NOT EXISTS vectors (name BLOB PRIMARY KEY, vector BLOB)")
-            pairs = [(name, vector.tobytes()) for name, vector in rows.items()]
-            file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", pairs)
+        pairs = [(name, vector.tobytes()) for name, vector in rows.items()]
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._file, timeout=60)) as file, file:
+                file.execute(_MAKE)
+                file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", pairs)
+        except (sqlite3.Error, OSError) as error:
+            self._tell(error)
         return rows
+
+    def _tell(self, error):
+        warnings.warn(
+            f"Vectors cannot be kept in {self._file} ({error}): texts are encoded again each "
+            "time. Clear the folder, or put `memory` on a local disk with room.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _name_of(text):

@@ -67,3 +67,39 @@ def test_whose_vectors_do_not_depend_on_company(counted):
     assert gives_vectors(counted[0])
     assert not gives_vectors(FrozenEstimator(TfidfVectorizer().fit(TEXTS)))
     assert not gives_vectors(None)
+
+
+def test_file_that_was_never_filled_heals(counted, tmp_path, recwarn):
+    """Left by a full disk or a kill, or met by a reader between its making and its filling."""
+    frozen, asked = counted
+    expected = RememberingEncoder.over(frozen, tmp_path, "print").transform(TEXTS)
+    (path,) = tmp_path.rglob("*.sqlite")
+    path.write_bytes(b"")
+    asked.clear()
+    for _ in range(2):
+        encoder = RememberingEncoder.over(frozen, tmp_path, "print")
+        assert_array_equal(encoder.transform(TEXTS), expected)
+    assert len(asked) == len(TEXTS)
+    assert not recwarn
+
+
+def test_place_that_cannot_be_written_to(counted, tmp_path):
+    """Each text was encoded twice: once for nothing."""
+    frozen, asked = counted
+    (tmp_path / "skrr2qc-vectors").touch()  # a file in the place of the folder
+    encoder = RememberingEncoder.over(frozen, tmp_path, "print")
+    with pytest.warns(UserWarning, match="Vectors cannot be kept in .*Clear the folder"):
+        assert encoder.transform(TEXTS).shape[0] == len(TEXTS)
+    assert len(asked) == len(TEXTS)
+
+
+def test_another_working_directory(counted, tmp_path, monkeypatch):
+    frozen, asked = counted
+    monkeypatch.chdir(tmp_path)
+    encoder = RememberingEncoder.over(frozen, "memory", "print")
+    encoder.transform(TEXTS)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    encoder.transform(TEXTS)
+    assert len(asked) == len(TEXTS)
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -53,11 +53,13 @@ def _fingerprint(head, X, Y):
         del known["patience"]
     known |= resolve_head(head)
     if callable(known["loss"]):
-        known["loss"] = _digest("loss", known["loss"])
+        known["loss"] = _content_hash("loss", known["loss"])
     seed = head.random_state
     return known | {
         "random_state": seed if isinstance(seed, Integral) else None,
-        "encoder": None if head.encoder is None else _digest("encoder", _content(head.encoder_)),
+        "encoder": None
+        if head.encoder is None
+        else _content_hash("encoder", _content(head.encoder_)),
         "labels": None if head.labels is None else joblib.hash(head.labels),
         "number of rows": Y.shape[0],
         "X": joblib.hash(_arrays(X)),
@@ -90,7 +92,7 @@ def _network(module):
     return state
 
 
-def _digest(name, value):
+def _content_hash(name, value):
     try:
         return joblib.hash(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skrr2qc import ClassCenterHead, LabelSpace, RCPTEncoder
 from skrr2qc._training import TextNet
-from skrr2qc.classifiers._head_checkpoint import _content, _digest
+from skrr2qc.classifiers._head_checkpoint import _content, _content_hash
 from skrr2qc.losses import multilabel_cross_entropy
 from skrr2qc.testing import make_tiny_texts, tiny_encoder
 from tests.reference.tiny_bert import WORDS, save_tiny_bert
@@ -272,17 +272,17 @@ def test_loss_of_the_users_own(encoders, tmp_path):
 def test_encoder_is_known_by_its_content(kind, encoders, tmp_path):
     """However it came here, how long its training took, and where its folder lies."""
     encoder = encoders[kind].estimator
-    expected = _digest("encoder", _content(encoder))
+    expected = _content_hash("encoder", _content(encoder))
     encoder.save(tmp_path / "saved")
     loaded = RCPTEncoder.load(tmp_path / "saved")
     for equal in (pickle.loads(pickle.dumps(encoder)), loaded, FrozenEstimator(encoder)):
-        assert _digest("encoder", _content(equal)) == expected
+        assert _content_hash("encoder", _content(equal)) == expected
     loaded.set_params(verbose=1, device="cpu")
     loaded.history_ = [{"epoch": 1, "seconds": 7.0}]
-    assert _digest("encoder", _content(loaded)) == expected
+    assert _content_hash("encoder", _content(loaded)) == expected
     with torch.no_grad():
         next(loaded.backbone_.parameters()).view(-1)[0] += 1e-3
-    assert _digest("encoder", _content(loaded)) != expected
+    assert _content_hash("encoder", _content(loaded)) != expected
 
 
 def test_vectorizer_that_cannot_be_pickled(tmp_path):
