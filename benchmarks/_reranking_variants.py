@@ -10,7 +10,8 @@ import numpy as np
 from . import _bootstrap
 from ._bootstrap import N_RESAMPLES, Outcome, append_outcome, interval, paired_bootstrap
 from ._machine import describe_machine
-from ._runs import _MAX_TAIL, _number, _summary, evaluate
+from ._per_text import MAX_TAIL
+from ._runs import _number, _summary, evaluate
 from ._table import _group, _texts_of
 
 TAIL = "tail_ndcg_at_5"
@@ -45,7 +46,7 @@ def describe_variants(texts, scores):
 
 def outcomes_of(texts, scores):
     """What each variant made of each test text; a dict of `Outcomes`."""
-    is_rare = texts.Y_train.getnnz(axis=0) <= _MAX_TAIL
+    is_rare = texts.Y_train.getnnz(axis=0) <= MAX_TAIL
     rare = texts.Y_test.multiply(is_rare[None, :]).tocsr()
     rare.eliminate_zeros()
     found = {}

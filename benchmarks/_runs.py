@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +13,13 @@ import scipy.sparse as sp
 from skrr2qc import LabelSpace, metrics
 from skrr2qc.datasets import load_set
 
-from ._machine import describe_machine, peak_memory
+from ._machine import OverTime, describe_machine, peak_memory
 from ._models import MODELS, parameters_of, set_everywhere
+from ._per_text import MAX_TAIL, Ranking
 
 N_CHARACTERS = {"eurlex57k": 3000}  # laws of up to a million characters; models read the beginning
 _HELD_OUT = 0.2
 _SPLIT_SEED = 0
-_MAX_TAIL = 5  # training texts of a label in the tail
 _WARNING_LENGTH = 300
 
 
@@ -100,7 +100,7 @@ def key_of(task, texts):
     from skrr2qc import __version__
 
     estimator = MODELS[task.model](task.seed, task.encoder, texts.labels)
-    has_encoder = "encoder" in estimator.get_params(deep=False)
+    has_encoder = estimator.get_params(deep=False).get("encoder") is not None
     return {
         **texts.describe(),
         "model": task.model,
@@ -113,6 +113,19 @@ def key_of(task, texts):
 
 def run(task, texts):
     """Fit one model and measure it; a record of JSON types."""
+    return measure(task, texts)[0]
+
+
+def measure(task, texts):
+    """Fit one model and measure it.
+
+    Returns
+    -------
+    record : dict
+        Of JSON types.
+    ranking : Ranking
+        What it made of each text.
+    """
     estimator = MODELS[task.model](task.seed, task.encoder, texts.labels)
     set_everywhere(estimator, device=task.device, verbose=task.verbose)
     memory_before = peak_memory()
@@ -134,19 +147,42 @@ def run(task, texts):
         "fit_memory_mib": fit_memory,
         "memory_mib": memory,
     }
-    return {
+    figures |= getattr(estimator, "costs_", {})  # of a peer that runs in a process of its own
+    record = {
         **key_of(task, texts),
         "figures": {name: _number(value) for name, value in figures.items()},
         "fitted": _fitted(estimator),
         "warnings": _summary(caught, task),
         **describe_machine(),
     }
+    return record, Ranking.from_scores(texts.Y_train, texts.Y_test, scores, Y_pred)
 
 
-def apart(function, *arguments):
-    """Result of a function in a process of its own, so that its peak memory is its own."""
+def stopped(task, texts, time_limit):
+    """The record of a run that was not done in time."""
+    figures = {"stopped_after_seconds": time_limit}
+    return {**key_of(task, texts), "figures": figures, "warnings": [], **describe_machine()}
+
+
+def apart(function, *arguments, time_limit=None):
+    """Result of a function in a process of its own, so that its peak memory is its own.
+
+    Raises
+    ------
+    OverTime
+        After `time_limit` seconds; the process is gone then.
+    """
+    others = set(active_children())
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        future = pool.submit(function, *arguments)
+        try:
+            return future.result(time_limit)
+        except TimeoutError:
+            if future.done():  # the function's own
+                raise
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise OverTime(f"stopped after {time_limit:.0f} s") from None
 
 
 def evaluate(Y_train, Y_test, scores, Y_pred):
@@ -177,9 +213,9 @@ def evaluate(Y_train, Y_test, scores, Y_pred):
             "macro_f1_at_1_paper": metrics.f1_at_1(
                 Y_test, scores, average="macro", zero_division=1
             ),
-            "tail_ndcg_at_5": metrics.tail_ndcg_at_k(Y_test, scores, five, Y_train, _MAX_TAIL),
+            "tail_ndcg_at_5": metrics.tail_ndcg_at_k(Y_test, scores, five, Y_train, MAX_TAIL),
             "tail_ndcg_at_5_among_tail": metrics.tail_ndcg_at_k(
-                Y_test, scores, five, Y_train, _MAX_TAIL, ranked="tail"
+                Y_test, scores, five, Y_train, MAX_TAIL, ranked="tail"
             ),
         }
         for group, entry in metrics.label_group_report(Y_test, scores, Y_train, five).items():

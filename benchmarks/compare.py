@@ -1,8 +1,9 @@
 """Compare models on real sets: ``python -m benchmarks.compare --sets arc --models skrr2qc ...``.
 
 Reads the sets from the folder named by the environment variable ``SKRR2QC_DATA``, fits every model
-on the training part alone, prints one table and appends one JSON line a run to a file. A run whose
-line is already there is not repeated.
+on the training part alone, prints one table and appends one JSON line a run to a file, and what the
+run made of each text to the file beside it. A run whose line is already there is not repeated.
+Peers that cannot live in one environment get their own on first use.
 """
 
 import argparse
@@ -10,11 +11,14 @@ import os
 import sys
 from itertools import product
 from pathlib import Path
+from uuid import uuid4
 
 from ._command_line import attempt_fit, check_least, check_names, read_reported, say, when
-from ._models import MODELS, find_encoder
+from ._machine import OverTime
+from ._models import MODELS, check_models, find_encoder
+from ._per_text import append_ranking
 from ._records import append_record, check_writable, find_record, read_records
-from ._runs import Task, key_of, load, run
+from ._runs import Task, key_of, load, measure, stopped
 from ._sets import known_sets
 from ._table import format_report
 
@@ -55,6 +59,10 @@ def _make_parser():
     add("--n-characters", type=int, metavar="N", help="cut texts after N; 0: never")
     add("--subset", help="JSON file of ids in the folder of the set, such as subset_train5k")
     add("--limit-train", type=int, metavar="N", help="train on N rows at most")
+    add(
+        *("--time-limit",), type=float, metavar="SECONDS",
+        help="stop a run after that; it is recorded as stopped, and repeated with a larger limit",
+    )  # fmt: skip
     add("--device", default="auto")
     add("--force", action="store_true", help="repeat runs that are in --out")
     add("--in-process", action="store_true", help="no process of its own for each run")
@@ -79,7 +87,10 @@ def _check(options):
         file = f"{options.subset.removesuffix('.json')}.json"
         if not Path(folder, name, file).is_file():
             raise ValueError(f"--subset: the set {name} has no file {file}")
-    check_least(options, limit_train=3, n_characters=0)
+    check_least(options, limit_train=3, n_characters=0, time_limit=1)
+    if options.time_limit and options.in_process:
+        raise ValueError("--time-limit stops processes: leave out --in-process")
+    check_models(options.models, options.encoder)
     return find_encoder(options.encoder)
 
 
@@ -91,7 +102,7 @@ def _compare(options, shown, backbone):
             record = None
             if texts is not None:
                 task = Task(model, seed, backbone, shown, options.device, int(options.verbose))
-                record = None if options.force else find_record(kept, key_of(task, texts))
+                record = _kept(kept, key_of(task, texts), options)
                 if record is not None:
                     say(f"{name} {model} seed {seed}: kept from {when(record)}")
                 else:
@@ -115,13 +126,43 @@ def _load(name, options):
         return None
 
 
+def _kept(records, key, options):
+    """The record of the same run; None if there is none, or it may now take longer."""
+    record = None if options.force else find_record(records, key)
+    limit = record and record["figures"].get("stopped_after_seconds")
+    if limit and (options.time_limit is None or options.time_limit > limit):
+        return None
+    return record
+
+
 def _measure(task, texts, options):
     """Run, keep and return a record; None, and a message, if it failed."""
     title = f"{texts.name} {task.model} seed {task.seed}"
-    record = attempt_fit(title, run, task, texts, options)
-    if record is None:
+    limit = options.time_limit
+    try:
+        found = attempt_fit(title, measure, task, texts, options, time_limit=limit)
+    except OverTime:
+        say(f"{title}: stopped after {limit:.0f} s")
+        found = stopped(task, texts, limit), None
+    if found is None:
         return None
+    record, ranking = found
+    if ranking is not None:
+        record["run"] = uuid4().hex[:12]
+        append_ranking(rankings_of(options.out), record["run"], ranking)  # a record promises it
     append_record(options.out, record)
+    if ranking is not None:
+        _tell(title, record)
+    return record
+
+
+def rankings_of(out):
+    """The file beside that of the records with what runs made of each text."""
+    out = Path(out)
+    return out.with_name(f"{out.stem}_per_text{out.suffix}")
+
+
+def _tell(title, record):
     figures = record["figures"]
     for warning in record["warnings"]:
         say(f"  warned: {warning}")
@@ -129,7 +170,6 @@ def _measure(task, texts, options):
         f"{title}: P@1 {100 * figures['precision_at_1']:.1f}, nDCG@5 "
         f"{100 * figures['ndcg_at_5']:.1f}, {figures['fit_seconds']:.0f} s"
     )
-    return record
 
 
 def _report(files):

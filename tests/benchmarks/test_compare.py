@@ -3,7 +3,9 @@
 import gzip
 import json
 import math
+import time
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
+import benchmarks._command_line
 import benchmarks._models
 import benchmarks._runs
 from benchmarks import compare
-from benchmarks._machine import describe_machine, peak_memory
+from benchmarks._machine import OverTime, describe_machine, peak_memory
 from benchmarks._models import MODELS, find_encoder, parameters_of
+from benchmarks._per_text import FIGURES, read_rankings
 from benchmarks._records import KEY, append_record, check_writable, find_record, read_records
 from benchmarks._runs import Task, TextSet, apart, evaluate, key_of, load, run
 from benchmarks._table import format_report
@@ -336,7 +340,7 @@ def test_compare_keeps_and_resumes(data, tmp_path, capsys, monkeypatch):
     assert cells(first.out, 0)[:3] == ["toy", "tfidf-linear", "100.0"]
     assert "fitting 20 texts" in first.err
     assert str(data) not in out.read_text()
-    monkeypatch.setattr(compare, "run", lambda task, texts: pytest.fail("fitted again"))
+    monkeypatch.setattr(compare, "measure", lambda task, texts: pytest.fail("fitted again"))
     assert compare.main(command(out, "--limit-train", "20")) == 0
     again = capsys.readouterr()
     assert again.out == first.out
@@ -344,6 +348,42 @@ def test_compare_keeps_and_resumes(data, tmp_path, capsys, monkeypatch):
     assert len(read_records(out)) == 1
     assert compare.main(["--report", str(out)]) == 0
     assert capsys.readouterr().out == first.out
+
+
+def test_what_a_run_made_of_each_text_is_kept(data, tmp_path):
+    out = tmp_path / "out.jsonl"
+    assert compare.main(command(out)) == 0
+    (record,) = read_records(out)
+    (run_name, ranking), *others = read_rankings(tmp_path / "out_per_text.jsonl").items()
+    assert (run_name, others) == (record["run"], [])
+    wanted = [record["figures"][name] for name in FIGURES]
+    wanted = [math.nan if value is None else value for value in wanted]
+    assert_allclose(ranking.figures(np.ones((1, 9)))[0], wanted)
+    assert ranking.counts.tolist() == [14, 13, 13, 0]
+
+
+def test_a_run_over_its_time_is_kept_as_stopped(data, tmp_path, capsys, monkeypatch):
+    def too_slow(*arguments, time_limit):
+        raise OverTime(f"{time_limit}")
+
+    out = tmp_path / "out.jsonl"
+    arguments = ["--sets", "toy", "--models", "tfidf-linear", "--out", str(out)]
+    monkeypatch.setattr(benchmarks._command_line, "apart", too_slow)
+    assert compare.main([*arguments, "--time-limit", "7"]) == 0
+    captured = capsys.readouterr()
+    assert "toy tfidf-linear seed 0: stopped after 7 s" in captured.err
+    assert cells(captured.out, 0)[2] == "-"
+    assert read_records(out)[0]["figures"] == {"stopped_after_seconds": 7.0}
+    assert compare.main([*arguments, "--time-limit", "5"]) == 0
+    assert "kept from" in capsys.readouterr().err  # less would not do, either
+    assert compare.main([*arguments, "--time-limit", "9"]) == 0
+    assert [r["figures"]["stopped_after_seconds"] for r in read_records(out)] == [7, 9]
+
+
+def test_a_process_is_gone_after_its_time():
+    with pytest.raises(OverTime, match="after 1 s"):
+        apart(time.sleep, 300, time_limit=1)
+    assert not active_children()
 
 
 def test_force_and_other_rows_fit_again(data, tmp_path, capsys):
@@ -382,6 +422,7 @@ def test_a_broken_set_leaves_the_others(data, tmp_path, capsys):
     ("more", "message"),
     [
         (["--models", "bert"], "unknown model bert; choose from skrr2qc,"),
+        (["--time-limit", "5"], "--time-limit stops processes: leave out --in-process"),
         (["--sets", "toy", "acr"], "unknown set acr; choose from toy, with-val"),
         (["--encoder", "compcat"], "there is no encoder 'compcat'"),
         (["--out", "no/such/folder/x"], "there is no folder"),

@@ -15,7 +15,6 @@ from benchmarks import _pretraining_costs as costs
 from benchmarks._bootstrap import (
     Outcome,
     append_outcome,
-    figures,
     interval,
     paired_bootstrap,
     read_outcomes,
@@ -72,7 +71,7 @@ def expected_figures(Y, scores):
 def test_figures_are_those_of_the_metrics(rng):
     outcome, scores = make_outcome(rng)
     assert np.isnan(outcome.ndcg).any()  # a text without a label has no nDCG
-    assert_allclose(figures(outcome, ONES)[0], expected_figures(outcome.Y, scores), rtol=1e-6)
+    assert_allclose(outcome.figures(ONES)[0], expected_figures(outcome.Y, scores), rtol=1e-6)
 
 
 def test_two_labels_are_fewer_than_five():
@@ -83,7 +82,7 @@ def test_two_labels_are_fewer_than_five():
 def test_figures_of_resamples_are_those_of_repeated_rows(rng):
     outcome, scores = make_outcome(rng)
     weights = _bootstrap._draw(40, 5, rng)
-    for drawn, found in zip(weights, figures(outcome, weights), strict=True):
+    for drawn, found in zip(weights, outcome.figures(weights), strict=True):
         rows = np.repeat(np.arange(40), drawn.astype(int))
         assert_allclose(found, expected_figures(outcome.Y[rows], scores[rows]), rtol=1e-6)
 
@@ -206,7 +205,7 @@ def test_a_run(task, texts):
     assert find_record([record], key_of(task, texts)) is record
     found = record["figures"]
     names = ("precision_at_1", "ndcg_at_5", "macro_f1_at_1")
-    assert_allclose([found[n] for n in names], figures(outcome, ONES[:, :5])[0])
+    assert_allclose([found[n] for n in names], outcome.figures(ONES[:, :5])[0])
     assert 3 not in outcome.best  # no training text has it
     assert outcome.ndcg[4] == pytest.approx(1 / np.log2(5))  # last of four labels
     assert_allclose(found["fit_seconds"], found["encoder_seconds"] + found["head_seconds"])
