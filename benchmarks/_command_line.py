@@ -6,8 +6,7 @@ import traceback
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from ._machine import OverTime
-from ._runs import apart
+from ._processes import OverTime, apart
 
 
 def make_jobs_parser(prog, description):

@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, processor, memory; and the time that it may take."""
+"""Where a number comes from: versions, processor, memory."""
 
 import importlib.metadata
 import os
@@ -7,10 +7,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-
-
-class OverTime(TimeoutError):
-    """A run took longer than it was given."""
 
 
 def describe_machine():

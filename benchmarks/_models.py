@@ -6,6 +6,7 @@ from pathlib import Path
 
 from skrr2qc import (
     ClassCenterHead,
+    MetaLabelReranker,
     RCPTEncoder,
     RetrievalRerankClassifier,
     TextCNNClassifier,
@@ -70,6 +71,56 @@ def _fine_tuning(seed, encoder, labels):
     )
 
 
+def _ablation(seed, encoder, labels, *, pretraining=None, center_weight=0.0, reranker=None):
+    """The paper's method in parts: no channel beside the tower, no loss but those of the paper."""
+    head = ClassCenterHead(
+        loss="bce", ancestor_weight=0.0, meta_weight=0.0, class_center_weight=center_weight,
+        center_init="means",
+    )  # fmt: skip
+    composite = _composite(
+        *(seed, encoder, labels),
+        head=head,
+        lexical=None,
+        label_texts=False,
+        reranker=reranker or "passthrough",
+    )
+    return composite.set_params(
+        **{f"encoder__{k}": v for k, v in (pretraining or {"n_epochs": 0}).items()}
+    )
+
+
+_TAPT = {"n_epochs": None, "rank_weight": 0}
+_RCPT = {"n_epochs": None}
+_CENTER_WEIGHT = 0.1
+
+
+def _ablation_base(seed, encoder, labels):
+    return _ablation(seed, encoder, labels)
+
+
+def _ablation_tapt(seed, encoder, labels):
+    return _ablation(seed, encoder, labels, pretraining=_TAPT)
+
+
+def _ablation_rcpt(seed, encoder, labels):
+    return _ablation(seed, encoder, labels, pretraining=_RCPT)
+
+
+def _ablation_ccl(seed, encoder, labels):
+    return _ablation(seed, encoder, labels, center_weight=_CENTER_WEIGHT)
+
+
+def _ablation_rr(seed, encoder, labels):
+    return _ablation(seed, encoder, labels, reranker=MetaLabelReranker())
+
+
+def _ablation_all(seed, encoder, labels):
+    return _ablation(
+        *(seed, encoder, labels),
+        pretraining=_RCPT, center_weight=_CENTER_WEIGHT, reranker=MetaLabelReranker(),
+    )  # fmt: skip
+
+
 MODELS = {
     "skrr2qc": _skrr2qc,
     "skrr2qc-rcpt": _skrr2qc_rcpt,
@@ -78,6 +129,12 @@ MODELS = {
     "tfidf-linear": _tfidf_linear,
     "textcnn": _textcnn,
     "fine-tuning": _fine_tuning,
+    "ablation-base": _ablation_base,
+    "ablation-tapt": _ablation_tapt,
+    "ablation-rcpt": _ablation_rcpt,
+    "ablation-ccl": _ablation_ccl,
+    "ablation-rr": _ablation_rr,
+    "ablation-all": _ablation_all,
 }
 
 

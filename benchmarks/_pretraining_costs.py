@@ -24,8 +24,8 @@ from skrr2qc.modules import KeyQueue, LabelGeometry, MaskedLanguageModel, Rankin
 from ._command_line import check_names, say
 from ._machine import describe_machine
 from ._models import find_encoder
+from ._processes import apart
 from ._records import append_record, check_writable, read_lines
-from ._runs import apart
 
 _SET = "eurlex57k"
 _N_LABELS = 4_271  # of that set

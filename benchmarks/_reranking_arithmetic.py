@@ -10,9 +10,9 @@ from skrr2qc.classifiers import rerank_scores
 
 from ._command_line import check_least, here
 from ._machine import describe_machine, peak_memory
+from ._processes import apart
 from ._reranking_variants import Case
 from ._retrieval_memory import restart_peak
-from ._runs import apart
 
 _META_PER_LABEL = (1, 5)  # the experts' maps have three a label
 

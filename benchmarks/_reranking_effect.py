@@ -20,8 +20,9 @@ from ._command_line import attempt, check_least, check_names, here, say
 from ._effect import _measured
 from ._models import _composite, find_encoder, parameters_of, set_everywhere
 from ._per_text import MAX_TAIL
+from ._processes import apart
 from ._reranking_variants import NO_MAP, Case, make_record
-from ._runs import Task, _fitted, apart, load
+from ._runs import Task, _fitted, load
 from ._sets import check_sets
 
 MAPS = ("expert", "auto", NO_MAP)

@@ -12,8 +12,9 @@ from . import _solutions
 from ._command_line import attempt, check_least, check_names, here
 from ._effect import _measured
 from ._models import MODELS, find_encoder, parameters_of, set_everywhere
+from ._processes import apart
 from ._reranking_variants import Case, make_record
-from ._runs import Task, _fitted, apart
+from ._runs import Task, _fitted
 from ._sets import check_sets
 
 BASELINE, WITH = "texts", "texts and solutions"

@@ -1,11 +1,10 @@
 """One run: a set in memory, a model fitted on it, all its figures."""
 
+import re
 import time
 import warnings
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,9 +12,10 @@ import scipy.sparse as sp
 from skrr2qc import LabelSpace, metrics
 from skrr2qc.datasets import load_set
 
-from ._machine import OverTime, describe_machine, peak_memory
+from ._machine import describe_machine, peak_memory
 from ._models import MODELS, parameters_of, set_everywhere
 from ._per_text import MAX_TAIL, Ranking
+from ._sets import label_groups
 
 N_CHARACTERS = {"eurlex57k": 3000}  # laws of up to a million characters; models read the beginning
 _HELD_OUT = 0.2
@@ -47,6 +47,7 @@ class TextSet:
     test: list[str]
     Y_test: sp.csr_matrix
     selection: dict  # subset and n_characters
+    groups: dict = field(default_factory=dict)  # of labels that the set itself tells apart: columns
 
     def describe(self):
         """What identifies these texts in a record."""
@@ -92,7 +93,9 @@ def load(name, *, part="test", n_characters=None, subset=None, limit_train=None)
     if limit_train is not None and limit_train < len(train[0]):
         train = _rows(train, rng.permutation(len(train[0]))[:limit_train])
     selection = {"subset": subset, "n_characters": n_characters}
-    return TextSet(name, part, data.labels, *train, *test, selection)
+    place = {label: column for column, label in enumerate(data.labels.names)}
+    groups = {g: [place[label] for label in known] for g, known in label_groups(name).items()}
+    return TextSet(name, part, data.labels, *train, *test, selection, groups)
 
 
 def key_of(task, texts):
@@ -131,18 +134,21 @@ def measure(task, texts):
     memory_before = peak_memory()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        start = time.perf_counter()
+        start, start_processor = time.perf_counter(), time.process_time()
         estimator.fit(texts.train, texts.Y_train)
-        fitted = time.perf_counter()
+        fitted, fitted_processor = time.perf_counter(), time.process_time()
         fit_memory = peak_memory()
         scores = estimator.predict_proba(texts.test)
-        scored = time.perf_counter()
+        scored, scored_processor = time.perf_counter(), time.process_time()
         Y_pred = estimator.predict(texts.test)
         memory = peak_memory()
     figures = evaluate(texts.Y_train, texts.Y_test, scores, Y_pred)
+    figures |= evaluate_groups(texts, scores)
     figures |= {
         "fit_seconds": fitted - start,
+        "fit_processor_seconds": fitted_processor - start_processor,  # of all threads
         "ms_per_text": 1000 * (scored - fitted) / len(texts.test),
+        "processor_ms_per_text": 1000 * (scored_processor - fitted_processor) / len(texts.test),
         "start_memory_mib": memory_before,  # packages and texts
         "fit_memory_mib": fit_memory,
         "memory_mib": memory,
@@ -162,27 +168,6 @@ def stopped(task, texts, time_limit):
     """The record of a run that was not done in time."""
     figures = {"stopped_after_seconds": time_limit}
     return {**key_of(task, texts), "figures": figures, "warnings": [], **describe_machine()}
-
-
-def apart(function, *arguments, time_limit=None):
-    """Result of a function in a process of its own, so that its peak memory is its own.
-
-    Raises
-    ------
-    OverTime
-        After `time_limit` seconds; the process is gone then.
-    """
-    others = set(active_children())
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        future = pool.submit(function, *arguments)
-        try:
-            return future.result(time_limit)
-        except TimeoutError:
-            if future.done():  # the function's own
-                raise
-            for process in set(active_children()) - others:
-                process.terminate()
-            raise OverTime(f"stopped after {time_limit:.0f} s") from None
 
 
 def evaluate(Y_train, Y_test, scores, Y_pred):
@@ -220,6 +205,19 @@ def evaluate(Y_train, Y_test, scores, Y_pred):
         }
         for group, entry in metrics.label_group_report(Y_test, scores, Y_train, five).items():
             figures[f"macro_f1_at_1_{group}"] = entry["macro_f1_at_1"]
+    return figures
+
+
+def evaluate_groups(texts, scores):
+    """Figures of each group that the set tells apart, as if there were no other labels."""
+    figures = {}
+    for group, columns in texts.groups.items():
+        Y, among = texts.Y_test[:, columns], scores[:, columns]
+        name, k = re.match(r"\w*", group).group(), min(5, len(columns))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            figures[f"ndcg_at_5_among_{name}"] = metrics.ndcg_at_k(Y, among, k)
+            figures[f"r_precision_at_5_among_{name}"] = metrics.r_precision_at_k(Y, among, k)
     return figures
 
 

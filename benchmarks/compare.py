@@ -14,9 +14,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from ._command_line import attempt_fit, check_least, check_names, read_reported, say, when
-from ._machine import OverTime
 from ._models import MODELS, check_models, find_encoder
 from ._per_text import append_ranking
+from ._processes import OverTime
 from ._records import append_record, check_writable, find_record, read_records
 from ._runs import Task, key_of, load, measure, stopped
 from ._sets import known_sets

@@ -16,9 +16,9 @@ from . import _retrieval_speed as speed
 from . import _retrieval_zero_shot as zero_shot
 from ._command_line import attempt, here, make_jobs_parser, read_reported, say, when
 from ._machine import describe_machine
+from ._processes import apart
 from ._records import append_record, check_writable, read_lines
 from ._retrieval_table import format_retrieval
-from ._runs import apart
 
 _OUT = Path(__file__).parent / "results" / "retrieval.jsonl"
 _JOBS = {

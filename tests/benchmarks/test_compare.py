@@ -17,11 +17,12 @@ import benchmarks._command_line
 import benchmarks._models
 import benchmarks._runs
 from benchmarks import compare
-from benchmarks._machine import OverTime, describe_machine, peak_memory
+from benchmarks._machine import describe_machine, peak_memory
 from benchmarks._models import MODELS, find_encoder, parameters_of
 from benchmarks._per_text import FIGURES, read_rankings
+from benchmarks._processes import OverTime, apart
 from benchmarks._records import KEY, append_record, check_writable, find_record, read_records
-from benchmarks._runs import Task, TextSet, apart, evaluate, key_of, load, run
+from benchmarks._runs import Task, TextSet, evaluate, evaluate_groups, key_of, load, run
 from benchmarks._table import format_report
 from skrr2qc import LabelSpace, TfidfLinearClassifier, metrics
 
@@ -181,6 +182,20 @@ def test_unseen_labels_count_as_misses():
     assert figures["precision_at_1"] == 0.5
     assert figures["macro_f1_at_1"] == pytest.approx((2 / 3 + 0) / 2)
     assert figures["tail_ndcg_at_5"] == pytest.approx((1 + 1 / math.log2(3)) / 2)  # ranks 1 and 2
+
+
+def test_groups_of_a_set_are_judged_apart(data):
+    labels = data / "toy" / "labels.json"
+    groups = {"few(1-9)": ["mean", "area"], "zero": ["unseen"]}
+    labels.write_text(json.dumps({"labels": [*WORDS, "unseen"], "groups": groups}))
+    texts = load("toy")
+    assert texts.groups == {"few(1-9)": [1, 0], "zero": [3]}
+    scores = np.tile([0.9, 0.8, 0.1, 0.5], (9, 1))  # area, mean, root, unseen
+    figures = evaluate_groups(texts, scores)
+    assert figures["ndcg_at_5_among_few"] == pytest.approx((1 + 1 / math.log2(3)) / 2)
+    assert figures["r_precision_at_5_among_few"] == 1  # both are among the first five
+    assert math.isnan(figures["ndcg_at_5_among_zero"])  # no such text
+    assert load("with-val").groups == {}
 
 
 def test_record_of_a_run(task, texts):

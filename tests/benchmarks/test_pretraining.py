@@ -29,8 +29,9 @@ from benchmarks._effect import (
     run,
 )
 from benchmarks._effect_table import format_effect
+from benchmarks._processes import apart
 from benchmarks._records import KEY, find_record, read_records
-from benchmarks._runs import TextSet, apart
+from benchmarks._runs import TextSet
 from skrr2qc import LabelSpace, RCPTEncoder, metrics
 from skrr2qc.encoders._pretraining import Pretraining
 from skrr2qc.modules import MaskedLanguageModel, RankingPretrainer

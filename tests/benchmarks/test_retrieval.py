@@ -21,8 +21,9 @@ from benchmarks import _retrieval_zero_shot as zero_shot
 from benchmarks import retrieval
 from benchmarks._machine import peak_memory
 from benchmarks._models import MODELS
+from benchmarks._processes import apart
 from benchmarks._retrieval_table import format_retrieval
-from benchmarks._runs import TextSet, apart
+from benchmarks._runs import TextSet
 from skrr2qc import ClassCenterHead, LabelSpace, RCPTEncoder, RetrievalRerankClassifier
 from skrr2qc.modules import LabelHead, TextTower
 from skrr2qc.text import TokenBatches
