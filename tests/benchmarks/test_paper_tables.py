@@ -1,0 +1,131 @@
+"""Tables after the paper's: figures by hand, what is left out, no run of a real model."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from benchmarks._eurlex_table import format_eurlex
+from benchmarks._paper_tables import format_paper_tables, top_figures
+from benchmarks._per_text import Ranking
+from skrr2qc import metrics
+
+
+def make_ranking(seed=0, n=30, n_labels=12, skill=1.0):
+    rng = np.random.default_rng(seed)
+    texts = np.random.default_rng(99)  # the same for every model
+    Y_train = sp.csr_matrix(texts.random((50, n_labels)) < np.linspace(0.02, 0.4, n_labels))
+    Y = texts.random((n, n_labels)) < 0.2
+    scores = rng.random((n, n_labels)) + skill * Y
+    return Ranking.from_scores(Y_train, Y, scores, scores > 0.9), Y, scores
+
+
+def run(model, ranking, seed=0, name="da20k", **more):
+    record = {
+        **{"set": name, "part": "test", "subset": None, "n_train": 50},
+        **{"model": model, "encoder": None, "seed": seed},
+    }
+    return record | more, ranking
+
+
+def row(text, *starts):
+    """Cells of the row that starts so."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if tuple(cells[: len(starts)]) == starts:
+            return cells[len(starts) :]
+    raise AssertionError(f"no row {starts} in\n{text}")
+
+
+def test_figures_of_the_first_label():
+    ranking, Y, scores = make_ranking()
+    expected = [
+        metrics.precision_at_k(Y, scores, 1),
+        metrics.precision_at_k(Y, scores, 2),
+        metrics.f1_at_1(Y, scores, average="micro"),
+        metrics.f1_at_1(Y, scores, average="macro", zero_division=1),
+    ]
+    assert top_figures(ranking) == pytest.approx([100 * value for value in expected])
+
+
+def test_figures_of_a_group_keep_all_labels_of_its_texts():
+    ranking, Y, scores = make_ranking()
+    rows = Y[:, [2, 5]].any(axis=1)
+    assert 0 < rows.sum() < len(rows)
+    expected = 100 * metrics.precision_at_k(Y[rows], scores[rows], 1)
+    assert top_figures(ranking, [2, 5])[0] == pytest.approx(expected)
+    assert np.isnan(top_figures(ranking, [])).all()
+
+
+def test_all_models_beside_the_paper():
+    good, bad = make_ranking()[0], make_ranking(1, skill=0)[0]
+    small = run("skrr2qc", bad, encoder="compact", n_train=20)
+    text = format_paper_tables(
+        [run("skrr2qc", good, encoder="compact"), run("tfidf-linear", bad), small], [], []
+    )
+    shown = row(text, "da20k", "skrr2qc (compact)")
+    assert shown == [f"{value:.1f}" for value in top_figures(good)]  # not those of fewer texts
+    assert row(text, "DA-20K, paper", "RR2QC") == ["62.9", "46.8", "45.6", "35.1"]
+    assert "baidu_hs4 |" not in text
+    assert "### Long tail (Table 5)" in text
+    groups = metrics.label_groups_by_frequency(good.counts)
+    tail = top_figures(good, groups["tail"])
+    assert row(text, "da20k", "skrr2qc (compact)")[:1] == [shown[0]]
+    long_tail = text[text.index("Table 5") :]
+    assert row(long_tail, "da20k", "skrr2qc (compact)")[6] == f"{tail[0]:.1f}"
+
+
+def test_seeds_are_averaged():
+    first, second = make_ranking(0)[0], make_ranking(1)[0]
+    text = format_paper_tables([run("m", first), run("m", second, seed=1)], [], [])
+    mean = (top_figures(first)[0] + top_figures(second)[0]) / 2
+    assert row(text, "da20k", "m")[0] == f"{mean:.1f}"
+
+
+def test_ablation_differs_from_its_base():
+    base, better = make_ranking(1, skill=0)[0], make_ranking(0, skill=2)[0]
+    runs = [run("ablation-base", base), run("ablation-rr", better), run("ablation-ccl", base)]
+    text = format_paper_tables([], runs, [])
+    gain = top_figures(better)[0] - top_figures(base)[0]
+    assert row(text, "da20k", "base")[0] == f"{top_figures(base)[0]:.1f}"
+    assert row(text, "da20k", "+ RR (reranking, Eq. 15)")[0].startswith(f"{gain:+.1f} [+")
+    assert row(text, "da20k", "+ CCL (class centers)")[0] == "+0.0 [+0.0, +0.0]"
+    assert "TAPT (masked" not in text
+    assert format_paper_tables([], runs[1:], []) == ""  # nothing to compare with
+
+
+def test_decompositions_and_similarity():
+    figures = {"precision_at_1": 0.5, "ndcg_at_5": 0.6, "macro_f1_at_1_paper": 0.3}
+    about = {"measurement": "effect", "set": "da20k", "map": "expert"}
+    effect = [
+        about | {"seed": seed, "variants": {"product": figures | {"precision_at_1": value}}}
+        for seed, value in ((0, 0.5), (1, 0.6))
+    ]
+    pairs = {"labels": {"mean": 0.06, "share_above": 0.004}}
+    pairs |= {"meta_labels": {"mean": 0.02, "share_above": 0.006}}
+    maps = {"measurement": "maps", "set": "da20k", "method": "experts", "hierarchy": False}
+    text = format_paper_tables([], [], [*effect, maps | {"similarity": {"characters": pairs}}])
+    assert row(text, "da20k", "by experts", "product") == ["2", "55.0", "60.0", "30.0"]
+    found = row(text, "da20k", "experts")
+    assert found == ["0.060", "0.40", "0.020", "0.60", "0.759", "34.16", "0.653", "2.34"]
+
+
+def test_nothing_kept_is_no_table():
+    assert format_paper_tables([], [], []) == ""
+    assert format_eurlex([]) == ""
+
+
+def test_eurlex_beside_the_published():
+    figures = {"precision_at_1": 0.8, "r_precision_at_5_among_zero": 0.25}
+    about = {"set": "eurlex57k", "part": "test", "seed": 0, "encoder": None}
+    records = [
+        about | {"model": "pecos", "n_train": 45000, "figures": figures},
+        about | {"model": "pecos", "n_train": 5000, "figures": {"precision_at_1": 0.7}},
+        about | {"model": "slow", "n_train": 5000, "figures": {"stopped_after_seconds": 9}},
+        about | {"set": "arc", "model": "other", "n_train": 9, "figures": figures},
+    ]
+    text = format_eurlex(records)
+    assert row(text, "pecos", "5,000")[0] == "70.0"
+    assert row(text, "pecos", "45,000") == ["80.0", "-", "-", "-", "-", "-", "-", "25.0"]
+    assert row(text, "BERT-base, published", "45,000")[2:5] == ["79.6", "82.3", "73.2"]
+    assert "slow" not in text
+    assert "other" not in text
