@@ -11,13 +11,14 @@ TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 DOCS_STAMP := .venv/.docs-stamp
 
-.PHONY: help setup demo test lint docs format clean
+.PHONY: help setup demo test lint docs report format clean
 
 help:
 	@echo "make demo    train and compare three classifiers on generated questions"
 	@echo "make test    run all tests, with coverage"
 	@echo "make lint    check style, spelling and types"
 	@echo "make docs    build the documentation site in docs/_build/html, examples included"
+	@echo "make report  redraw tables and pictures of the benchmarks from the kept results"
 	@echo "make format  mend what ruff can mend"
 	@echo "make clean   remove the environment and all caches"
 
@@ -50,6 +51,10 @@ $(DOCS_STAMP): $(STAMP)
 # No warning is let pass, no reference may lead nowhere (-n), and nothing asks the network.
 docs: $(DOCS_STAMP)
 	$(TEST_ENV) $(BIN)/python -m sphinx -b html -W --keep-going -n docs docs/_build/html
+
+# Computes no run; only what has changed in benchmarks/results shows.
+report: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.report
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

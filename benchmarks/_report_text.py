@@ -1,0 +1,316 @@
+"""Tables and sentences of the report, in Markdown."""
+
+from collections import Counter
+
+from ._report_data import BASE, FIGURES, OURS
+from ._table import _cell
+
+COSTS = {"fit_seconds": ("fit, s", 0), "ms_per_text": ("ms/text", 2), "memory_mib": ("MiB", 0)}
+LEADS, TIES, LOSES = "▲", "=", "▼"
+README_SETS = ("arc", "da20k", "baidu_hs4", "hoc")
+_README_FIGURES = ("ndcg_at_5", "tail_ndcg_at_5")
+_ALWAYS_IN_README = ("tfidf-linear",)
+_N_BEST = 2  # peers of a set
+_EARLIER = "†"
+_WALL_CLOCK = "‡"
+_NBSP = "\u00a0"  # where a narrow column must not break
+
+
+def sets(kept):
+    """One table a set, with its best figures in bold."""
+    parts = []
+    for section in kept.sections:
+        header = ["model", *FIGURES.values(), *(title for title, _ in COSTS.values())]
+        parts += [f"### {section.name}", "", _about(section), ""]
+        parts += [*_table(header, _set_rows(section)), ""]
+        if any(_is_earlier(entry) for entry in section.entries):
+            parts += [f"{_EARLIER} An earlier run, of which no outcomes text by text are kept.", ""]
+        if any(entry.is_wall_clock for entry in section.entries):
+            parts += [f"{_WALL_CLOCK} Wall-clock: processor time was not counted.", ""]
+    return "\n".join(parts[:-1]) or _nothing("runs")
+
+
+def counts(kept, derived):
+    """Sentences that count where we lead, where nobody does, and where peers do."""
+    pairs = _pairs(kept.sections, derived, same=True)
+    if not pairs:
+        return _nothing("pairs of runs with outcomes text by text")
+    marked = [(section, peer, name, _mark(d)) for section, _, peer, ds in pairs
+              for name, d in ds.items()]  # fmt: skip
+    tallies = {name: Counter(mark for _, _, n, mark in marked if n == name) for name in FIGURES}
+    lines = [
+        f"{_plural(len(pairs), 'pair')} of a set and a peer with the same kind of encoder; in how "
+        "many of them who leads:",
+        "",
+        *_table(
+            ["", *FIGURES.values()],
+            [
+                [title, *(str(tallies[name][mark]) for name in FIGURES)]
+                for mark, title in (
+                    (LEADS, f"{LEADS} skrr2qc leads"), (TIES, f"{TIES} undecided"),
+                    (LOSES, f"{LOSES} the peer leads"),
+                )
+            ],
+        ),
+        "",
+        _losses(marked),
+    ]  # fmt: skip
+    stopped = [f"{s.name} {e.name}" for s in kept.sections for e in s.peers if e.stopped]
+    if stopped:
+        lines += ["", f"Not done in time, and not counted: {', '.join(stopped)}."]
+    return "\n".join(lines)
+
+
+def leads(kept, derived, *, same):
+    """One row a set and peer: differences in points, with intervals and marks."""
+    rows = [
+        [
+            f"{section.name} ({our.encoder})",
+            peer.name,
+            *(_difference(ds.get(name)) for name in FIGURES),
+        ]
+        for section, our, peer, ds in _pairs(kept.sections, derived, same=same)
+    ]
+    if not rows:
+        return _nothing("such pairs")
+    header = ["set (encoder of skrr2qc)", "peer", *FIGURES.values()]
+    return "\n".join(_table(header, rows, n_text=2))
+
+
+def curves(kept):
+    """One row a set and model: nDCG@5 by the number of training texts."""
+    rows = []
+    for family in kept.curves:
+        sizes = [section.example["n_train"] for section in family]
+        for name in dict.fromkeys(e.name for s in family for e in s.entries):
+            points = [
+                f"{size:,}: {_cell(entry.values('ndcg_at_5'), 1, 100)}"
+                for size, section in zip(sizes, family, strict=True)
+                for entry in section.entries
+                if entry.name == name and not entry.stopped
+            ]
+            if len(points) > 1:
+                rows.append([family[-1].name, name, " · ".join(points)])
+    if not rows:
+        return _nothing("runs on fewer training texts")
+    return "\n".join(_table(["set", "model", "nDCG@5 by training texts"], rows, n_text=3))
+
+
+def ablation(kept, derived):
+    """One row a set and step: figures, and differences to the base."""
+    rows = []
+    for section in kept.ablation:
+        bases = dict(section.steps())
+        for entry in section.entries:
+            found = entry in bases and derived.difference(entry, bases[entry])
+            marks = [_mark(found.get(name)) if found else "" for name in FIGURES]
+            cells = [
+                f"{_cell(entry.values(name), 1, 100)} {mark}".strip()
+                for name, mark in zip(FIGURES, marks, strict=True)
+            ]
+            fit = _cell(entry.values("fit_seconds"), 0)
+            name = entry.name.removeprefix(BASE.partition("-")[0] + "-")
+            rows.append([section.name, name, *cells, fit])
+    if not rows:
+        return _nothing("runs of the ablation")
+    header = ["set", "step", *FIGURES.values(), COSTS["fit_seconds"][0]]
+    return "\n".join(_table(header, rows, n_text=2))
+
+
+def machine(kept):
+    """What the runs were made on, from their records."""
+    tally = Counter()
+    for record in kept.records:
+        found = record["machine"]
+        where = f"{found['threads']} of {found['cores']} cores of an {found['cpu']} processor"
+        where += " with bfloat16" if found["bf16"] else ""
+        where += f" and a {found['gpu']}" if found["gpu"] else ", without a GPU"
+        versions = ", ".join(f"{name} {v}" for name, v in sorted(record["versions"].items()))
+        tally[f"on {where} ({versions})"] += 1
+    if not tally:
+        return _nothing("runs")
+    dates = sorted(record["date"][:10] for record in kept.records)
+    seeds = ", ".join(map(str, sorted({record["seed"] for record in kept.records})))
+    parts = [f"{_plural(n, 'run')} {where}" for where, n in sorted(tally.items())]
+    when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    return f"{'; '.join(parts)}. Seeds: {seeds}. {when}."
+
+
+def readme_table(kept, derived):
+    """One row a model, one column a set: the best few peers of each set, and what they cost."""
+    sections = {s.name: s for s in kept.sections if s.name in README_SETS}
+    shown = _shown_in_readme(sections.values())
+    best = {(s.name, f): _best(s, f) for s in sections.values() for f in _README_FIGURES}
+    rows = []
+    for model in shown:
+        found = {
+            name: next((e for e in s.entries if e.name == model), None)
+            for name, s in sections.items()
+        }
+        cells = [_readme_cell(entry, name, best) for name, entry in found.items()]
+        seconds = [e.mean("fit_seconds") for e in found.values() if e and not e.stopped]
+        rows.append([model, *cells, _range(seconds)])
+    if not rows:
+        return _nothing("runs")
+    lines = _table(["model", *sections, "fit"], rows)
+    notes = ["; ".join(f"{name}: {_size(s)}" for name, s in sections.items()) + "."]
+    notes += [_readme_counts(sections.values(), derived)]
+    notes += [f"{_EARLIER} An earlier run."] if any(_EARLIER in line for line in lines) else []
+    return "\n".join([*lines, "", " ".join(filter(None, notes))])
+
+
+def _readme_cell(entry, name, best):
+    if entry is None:
+        return "-"
+    if entry.stopped:
+        return f"> {_duration(entry.stopped)}"
+    figures = " / ".join(
+        _bold(_cell(entry.values(f), 1, 100), f"{100 * best[name, f]:.1f}")
+        if entry.values(f)
+        else "-"
+        for f in _README_FIGURES
+    )
+    return f"{figures} {_EARLIER}" if _is_earlier(entry) else figures
+
+
+def _shown_in_readme(sections):
+    """Names of models: our default, peers that any reader asks for, and the best of each set."""
+    entries = [e for s in sections for e in s.entries if not e.stopped]
+    chosen = {e.name for e in entries if e.model in (OURS, *_ALWAYS_IN_README)}
+    for section in sections:
+        peers = [e for e in section.peers if e.mean("ndcg_at_5") is not None]
+        peers.sort(key=lambda e: -e.mean("ndcg_at_5"))
+        chosen |= {e.name for e in peers[:_N_BEST]}
+    ordered = sorted(entries, key=lambda e: (e.model != OURS, e.is_peer and not e.is_pretrained))
+    return [name for name in dict.fromkeys(e.name for e in ordered) if name in chosen]
+
+
+def _readme_counts(sections, derived):
+    pairs = _pairs(sections, derived, same=True)
+    parts = []
+    for name in ("precision_at_1", *_README_FIGURES):
+        tally = Counter(_mark(ds[name]) for _, _, _, ds in pairs if name in ds)
+        parts.append(f"{FIGURES[name]} {tally[LEADS]} / {tally[TIES]} / {tally[LOSES]}")
+    if not pairs:
+        return ""
+    return (
+        f"Of {_plural(len(pairs), 'pair')} of a set and a peer with the same kind of encoder, "
+        f"skrr2qc leads / neither leads / the peer leads (95 % bootstrap) in: {', '.join(parts)}."
+    )
+
+
+def _set_rows(section):
+    columns = [*((name, 1, 100) for name in FIGURES), *((n, d, 1) for n, (_, d) in COSTS.items())]
+    best = {name: _best(section, name) for name, _, _ in columns}
+    rows = []
+    for entry in section.entries:
+        cells = [
+            _bold(_cell(entry.values(n), digits, factor), f"{factor * best[n]:.{digits}f}")
+            if entry.values(n)
+            else "-"
+            for n, digits, factor in columns
+        ]
+        if entry.stopped:
+            cells[len(FIGURES)] = f"> {entry.stopped:,.0f}"
+        elif entry.is_wall_clock:
+            cells[len(FIGURES)] += f" {_WALL_CLOCK}"
+        name = entry.name + (f" {_EARLIER}" if _is_earlier(entry) else "")
+        rows.append([name, *cells])
+    return rows
+
+
+def _is_earlier(entry):
+    return not entry.runs and not entry.stopped
+
+
+def _pairs(sections, derived, *, same):
+    """Pairs whose differences are known: section, our entry, the peer, differences."""
+    found = []
+    for section in sections:
+        for our, peer in section.pairs(same=same):
+            differences = derived.difference(our, peer)
+            if differences is not None:
+                found.append((section, our, peer, differences))
+    return found
+
+
+def _mark(difference):
+    if difference is None:
+        return ""
+    _, low, high = difference
+    return LEADS if low > 0 else LOSES if high < 0 else TIES
+
+
+def _difference(difference):
+    if difference is None:
+        return "-"
+    observed, low, high = (round(100 * value, 1) + 0.0 for value in difference)  # never -0.0
+    return f"{_mark(difference)}{_NBSP}{observed:+.1f} [{low:.1f},{_NBSP}{high:.1f}]"
+
+
+def _losses(marked):
+    """Where a peer leads, by figure, in words."""
+    parts = []
+    for name, title in FIGURES.items():
+        found = [
+            f"{s.name} {peer.name}" for s, peer, n, mark in marked if (n, mark) == (name, LOSES)
+        ]
+        if found:
+            parts.append(f"in {title}: {', '.join(found)}")
+    if not parts:
+        return "No peer leads in any of the five."
+    return f"Peers lead {'; '.join(parts)}."
+
+
+def _about(section):
+    seeds = sorted({record["seed"] for e in section.entries for record in e.records})
+    seeds = ", ".join(map(str, seeds))
+    return f"{_size(section)}. {'Seeds' if ',' in seeds else 'Seed'} {seeds}."
+
+
+def _size(section):
+    about = section.example
+    return (
+        f"{about['n_train']:,} training and {about['n_test']:,} test texts, "
+        f"{about['n_labels']:,} labels"
+    )
+
+
+def _table(header, rows, n_text=1):
+    rule = ["---"] * n_text + ["--:"] * (len(header) - n_text)
+    return [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
+
+
+def _best(section, figure):
+    """The best mean of a figure, or None."""
+    means = [e.mean(figure) for e in section.entries if e.values(figure)]
+    return (min if figure in COSTS else max)(means, default=None)
+
+
+def _bold(cell, best):
+    """A cell in bold if the best looks the same."""
+    return f"**{cell}**" if cell.partition(" ")[0] == best else cell
+
+
+def _range(seconds):
+    low, high = _duration(min(seconds)), _duration(max(seconds))
+    if low == high:
+        return low
+    (low, unit), same = low.split(), high.split()[1]
+    return f"{low} to {high}" if unit == same else f"{low} {unit} to {high}"
+
+
+def _duration(seconds):
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _plural(n, noun):
+    return f"{n:,} {noun}" + "s" * (n != 1)
+
+
+def _nothing(what):
+    return f"*No {what} kept yet.*"
