@@ -1,7 +1,7 @@
 """The tables of the paper's evaluation, drawn from kept runs on public data, beside its figures.
 
 The figures of the paper are those of arXiv 2411.01841: Table 3-4 (all models), 5 (long tail), 6
-(who takes labels apart), 7 (how alike names are) and Fig. 5 (what each part adds).
+(who takes labels apart) and 7 (how alike names are); Fig. 5 is the ablation of the report.
 """
 
 import numpy as np
@@ -9,11 +9,12 @@ import scipy.sparse as sp
 
 from skrr2qc import metrics
 
-from ._bootstrap import interval, paired_bootstrap
-from ._per_text import FIGURES
 from ._table import _markdown
 
-_SETS = ("da20k", "baidu_hs4")
+SETS = ("da20k", "baidu_hs4")
+_GROUPS = ("head", "medium", "tail")
+_GROUP_COLUMNS = [0, 2, 3]  # of _COLUMNS
+_DIGITS = 4
 _COLUMNS = ("P@1", "P@2", "micro-F1", "macro-F1")
 # P@1, P@2, micro-F1, macro-F1 on DA-20K, trained on 17,933 questions that are not public.
 _PUBLISHED = {
@@ -50,34 +51,49 @@ _PUBLISHED_SIMILARITY = {
     "da20k": (0.7594, 34.16, 0.6529, 2.34),
 }
 _MAP_NAMES = {"none": "no meta-labels", "expert": "by experts", "auto": "automatic"}
-_PARTS = {
-    "ablation-tapt": "+ TAPT (masked words)",
-    "ablation-rcpt": "+ RCPT (ranking contrastive)",
-    "ablation-ccl": "+ CCL (class centers)",
-    "ablation-rr": "+ RR (reranking, Eq. 15)",
-    "ablation-all": "RCPT + CCL + RR",
-}
-_BASE = "ablation-base"
 
 
-def format_paper_tables(runs, ablation, measurements):
+def format_paper_tables(kept, derived, measurements):
     """Every table, as Markdown with headings; those without runs are left out.
 
     Parameters
     ----------
-    runs, ablation : list of (dict, Ranking)
-        Records of `benchmarks.compare` and what the runs made of each text, one a seed.
+    kept : Kept
+    derived : Derived
+        With a line of `derive_top` for each model that is to be shown.
     measurements : list of dict
         Lines of `benchmarks.reranking`.
     """
     parts = [
-        _all_models(runs),
-        _long_tail(runs),
-        _ablation(ablation),
+        _all_models(kept, derived),
+        _long_tail(kept, derived),
         _decompositions(measurements),
         _similarity(measurements),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def derive_top(section, entry, rankings):
+    """What the tables need of outcomes text by text, as a line to keep.
+
+    Parameters
+    ----------
+    section : Section
+    entry : Entry
+    rankings : list of Ranking
+        One a seed.
+
+    Returns
+    -------
+    line : dict of JSON types
+        Means over seeds of `top_figures`: of all labels, and of each third by frequency.
+    """
+    groups = {"all": None, **metrics.label_groups_by_frequency(rankings[0].counts)}
+    figures = {
+        group: np.mean([top_figures(r, labels) for r in rankings], axis=0).round(_DIGITS).tolist()
+        for group, labels in groups.items()
+    }
+    return {"of": "top", "set": section.name, "left": entry.name, "runs": entry.runs} | figures
 
 
 def top_figures(ranking, labels=None):
@@ -103,12 +119,8 @@ def top_figures(ranking, labels=None):
     return [100 * float(value) for value in values]
 
 
-def _all_models(runs):
-    rows = []
-    for name in _SETS:
-        for shown, rankings in _groups(runs, name):
-            means = np.mean([top_figures(ranking) for ranking in rankings], axis=0)
-            rows.append([name, shown, *_percent(means)])
+def _all_models(kept, derived):
+    rows = [[name, shown, *_percent(line["all"])] for name, shown, line in _lines(kept, derived)]
     if not rows:
         return ""
     rows += [["DA-20K, paper", model, *_percent(values)] for model, values in _PUBLISHED.items()]
@@ -121,58 +133,23 @@ def _all_models(runs):
     return _section("All models (Tables 3 and 4)", ["set", "model", *_COLUMNS], rows, note)
 
 
-def _long_tail(runs):
+def _long_tail(kept, derived):
     rows = []
-    for name in _SETS:
-        for shown, rankings in _groups(runs, name):
-            groups = metrics.label_groups_by_frequency(rankings[0].counts)
-            cells = []
-            for labels in groups.values():
-                means = np.mean([top_figures(r, labels) for r in rankings], axis=0)
-                cells += _percent(means[[0, 2, 3]])
-            rows.append([name, shown, *cells])
+    for name, shown, line in _lines(kept, derived):
+        cells = [np.take(line[group], _GROUP_COLUMNS) for group in _GROUPS]
+        rows.append([name, shown, *_percent(np.concatenate(cells))])
     if not rows:
         return ""
     for model, groups in _PUBLISHED_GROUPS.items():
         cells = [cell for values in groups.values() for cell in _percent(values)]
         rows.append(["junior mathematics, paper", model, *cells])
-    header = [f"{g} {c}" for g in ("head", "medium", "tail") for c in ("P@1", "micro", "macro")]
+    header = [f"{g} {c}" for g in _GROUPS for c in ("P@1", "micro", "macro")]
     note = (
         "Labels in thirds by the number of their training texts; texts with at least one label of "
         "the group, all of their labels kept. The paper's third of rare labels has up to 26 "
         "training texts each, that of da20k up to two: only the order of models can be compared."
     )
     return _section("Long tail (Table 5)", ["set", "model", *header], rows, note)
-
-
-def _ablation(runs):
-    rows = []
-    for name in dict.fromkeys(record["set"] for record, _ in runs):
-        found = {}
-        for record, ranking in runs:
-            if record["set"] == name:
-                found.setdefault(record["model"], {})[record["seed"]] = ranking
-        base = found.get(_BASE)
-        if not base:
-            continue
-        means = np.mean([top_figures(ranking) for ranking in base.values()], axis=0)
-        rows.append([name, "base", f"{means[0]:.1f}", f"{_of(base, 'ndcg_at_5'):.1f}"])
-        rows[-1].append(f"{_of(base, 'macro_f1_at_1'):.1f}")
-        for model, shown in _PARTS.items():
-            seeds = sorted(set(base) & set(found.get(model, {})))
-            if seeds:
-                pairs = [[side[seed] for seed in seeds] for side in (found[model], base)]
-                rows.append([name, shown, *_differences(*pairs)])
-    if not rows:
-        return ""
-    note = (
-        "The compact encoder, cross-entropy, no word evidence, no label names: the paper's method "
-        "and nothing else. Differences from the base in points, with 95 % intervals of a paired "
-        "bootstrap over test texts. Paper (junior mathematics, BERT): RR +2.2 P@1 and +2.1 "
-        "macro-F1, CCL +0.4 and +0.4, RCPT above TAPT; there the encoder is pre-trained already."
-    )
-    header = ["set", "parts", "P@1", "nDCG@5", "macro-F1@1"]
-    return _section("What each part adds (Fig. 5)", header, rows, note)
 
 
 def _decompositions(measurements):
@@ -234,30 +211,13 @@ def _similarity(measurements):
     return _section("How alike names are (Table 7)", header, rows, note)
 
 
-def _groups(runs, name):
-    """(shown model, rankings of its seeds) of a set, trained on all of it, in order."""
-    kept = [run for run in runs if run[0]["set"] == name and not run[0]["subset"]]
-    most = max((record["n_train"] for record, _ in kept), default=0)
-    found = {}
-    for record, ranking in kept:
-        if record["n_train"] == most:
-            encoder = f" ({record['encoder']})" if record["encoder"] else ""
-            found.setdefault(record["model"] + encoder, {})[record["seed"]] = ranking
-    for shown, seeds in found.items():
-        yield shown, list(seeds.values())
-
-
-def _of(seeds, name):
-    ones = np.ones((1, next(iter(seeds.values())).Y.shape[0]))
-    values = [ranking.figures(ones)[0, FIGURES.index(name)] for ranking in seeds.values()]
-    return 100 * float(np.mean(values))
-
-
-def _differences(left, right):
-    observed, resampled = paired_bootstrap(left, right)
-    low, high = interval(resampled)
-    places = [FIGURES.index(name) for name in ("precision_at_1", "ndcg_at_5", "macro_f1_at_1")]
-    return [f"{100 * observed[i]:+.1f} [{100 * low[i]:+.1f}, {100 * high[i]:+.1f}]" for i in places]
+def _lines(kept, derived):
+    """(set, shown model, derived line) of each model on the sets of the paper."""
+    for section in kept.sections:
+        if section.example["set"] in SETS and not section.example["subset"]:
+            for entry in section.entries:
+                if line := derived.top(entry):
+                    yield section.name, entry.name, line
 
 
 def _percent(values):

@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from ._records import read_records
+from ._records import read_lines, read_records
 from ._table import _group, _texts_of
 
 OURS = "skrr2qc"
@@ -144,6 +144,8 @@ class Kept:
     curves : list of list of Section
         For each set that was also trained on fewer texts, all its sections, few texts first.
     ablation : list of Section
+    measurements : list of dict
+        Lines of the comparison of meta-labels.
     records : list of dict
         All those shown.
     """
@@ -151,6 +153,7 @@ class Kept:
     sections: list
     curves: list
     ablation: list
+    measurements: list
 
     @property
     def records(self):
@@ -165,7 +168,8 @@ def read_kept(folder):
     ablation = _sections(_counted(read_records(Path(folder, "ablation.jsonl"))))
     families = [list(g) for _, g in groupby(compared, key=lambda s: _family(s.example))]
     curves = [family for family in families if len(family) > 1]
-    return Kept([family[-1] for family in families], curves, ablation)
+    measurements = read_lines(Path(folder, "reranking.jsonl"))
+    return Kept([family[-1] for family in families], curves, ablation, measurements)
 
 
 def _costs(record):

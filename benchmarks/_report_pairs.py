@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _per_text
+from . import _paper_tables, _per_text
 from ._bootstrap import _BLOCK, N_RESAMPLES, _draw, interval
+from ._paper_tables import derive_top
 from ._per_text import read_rankings
 from ._records import read_lines
 from ._report_data import FIGURES
@@ -37,6 +38,10 @@ class Derived:
         """Difference, low and high end of its interval, by figure; None if it is not there."""
         line = self.lines.get(("difference", left.runs, right.runs))
         return line and line["figures"]
+
+    def top(self, entry):
+        """Line of an entry's figures of the first label, or None."""
+        return self.lines.get(("top", entry.runs, ()))
 
     def recall(self, entry):
         """Line of an entry's recall by training texts, or None."""
@@ -87,6 +92,10 @@ def _derive_section(section, pairs, rankings, known, say):
     for entry in section.entries:
         line = _recall(section, entry, found) or known.recall(entry)
         lines += [line] if line else []
+        if section.example["set"] in _paper_tables.SETS:
+            is_fresh = entry.runs in found
+            top = derive_top(section, entry, found[entry.runs]) if is_fresh else known.top(entry)
+            lines += [top] if top else []
     for left, right in pairs:
         if left.runs in fresh and right.runs in fresh:
             lines.append(_difference(section, left, right, fresh))

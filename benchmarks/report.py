@@ -14,6 +14,8 @@ from pathlib import Path
 
 from . import _report_text as text
 from ._command_line import say
+from ._eurlex_table import format_eurlex
+from ._paper_tables import format_paper_tables
 from ._report_data import read_kept
 from ._report_pairs import derive, read_derived, write_derived
 from ._report_pictures import MIN_BINS, MIN_PAIRS, all_data, draw
@@ -21,6 +23,7 @@ from ._report_pictures import MIN_BINS, MIN_PAIRS, all_data, draw
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "docs/benchmarks.md")
 PICTURES = "docs/_static/benchmarks"
+_NONE = "*No runs kept yet.*"
 _DATA = "pictures.json"
 _PART = re.compile(
     r"(?P<begin><!-- measured: (?P<name>[\w ]+) -->\n).*?"
@@ -109,6 +112,8 @@ def parts(kept, derived, data):
         "curves": text.curves(kept),
         "ablation": text.ablation(kept, derived),
         "machine": text.machine(kept),
+        "paper": format_paper_tables(kept, derived, kept.measurements) or _NONE,
+        "eurlex": format_eurlex(kept.records) or _NONE,
         "table": text.readme_table(kept, derived),
         "least pairs": f"Points from fewer than {MIN_PAIRS} pairs of a test text and a label of "
         f"the bin are left out, and sets with fewer than {MIN_BINS} points.",

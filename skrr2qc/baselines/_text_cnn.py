@@ -146,16 +146,9 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
         return tags
 
     def _check_parameters(self):
-        for name in ("n_filters", "embedding_size", "n_epochs", "batch_size"):
+        self._check_sizes()
+        for name in ("embedding_size", "n_epochs", "batch_size"):
             check_number(getattr(self, name), name, minimum=1, integer=True)
-        is_sequence = isinstance(self.widths, (list, tuple, np.ndarray))
-        if not is_sequence or np.ndim(self.widths) != 1 or not len(self.widths):
-            raise TypeError(
-                f"`widths` must be a sequence of at least one width, got {self.widths!r:.80}. "
-                "The default is (2, 3, 4)."
-            )
-        for width in self.widths:
-            check_number(width, "widths", minimum=1, integer=True)
         check_number(self.vocab_size, "vocab_size", minimum=8, integer=True)
         check_number(self.max_length, "max_length", minimum=2, integer=True)
         check_number(self.dropout, "dropout", minimum=0, maximum=0.95)
@@ -164,16 +157,32 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
         check_number(self.validation_fraction, "validation_fraction", above=0, maximum=0.5)
         check_seed(self.random_state)
 
-    def _train(self, ids, Y, rng):
-        self.module_ = TextCNN(
+    def _check_sizes(self):
+        """Parameters that only this network has."""
+        check_number(self.n_filters, "n_filters", minimum=1, integer=True)
+        is_sequence = isinstance(self.widths, (list, tuple, np.ndarray))
+        if not is_sequence or np.ndim(self.widths) != 1 or not len(self.widths):
+            raise TypeError(
+                f"`widths` must be a sequence of at least one width, got {self.widths!r:.80}. "
+                "The default is (2, 3, 4)."
+            )
+        for width in self.widths:
+            check_number(width, "widths", minimum=1, integer=True)
+
+    def _make_module(self, n_labels):
+        """A network with random weights for `tokenizer_` and so many labels."""
+        return TextCNN(
             self.tokenizer_.vocab_size,
-            Y.shape[1],
+            n_labels,
             self.embedding_size,
             self.widths,
             self.n_filters,
             self.dropout,
             self.tokenizer_.pad_id,
         )
+
+    def _train(self, ids, Y, rng):
+        self.module_ = self._make_module(Y.shape[1])
         net = TextNet(
             self.module_,
             _loss_terms,
@@ -181,17 +190,20 @@ class TextCNNClassifier(SavedModelMixin, ModuleStateMixin, ClassifierMixin, Base
             lr=self.lr,
             weight_decay=self.weight_decay,
             device=resolve_device(self.device),
-            title="TextCNN",
+            title=type(self).__name__.removesuffix("Classifier"),
             verbose=self.verbose,
         )
         return net.fit_batches(self._batches(ids, Y=Y, rng=rng)).epoch_table()
+
+    def _min_length(self):
+        return max(self.widths)
 
     def _batches(self, ids, **kwargs):
         return TokenBatches(
             ids,
             batch_size=self.batch_size,
             pad_id=self.tokenizer_.pad_id,
-            min_length=max(self.widths),
+            min_length=self._min_length(),
             **kwargs,
         )
 

@@ -5,8 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks._eurlex_table import format_eurlex
-from benchmarks._paper_tables import format_paper_tables, top_figures
+from benchmarks._paper_tables import derive_top, format_paper_tables, top_figures
 from benchmarks._per_text import Ranking
+from benchmarks._report_data import Entry, Kept, Section
+from benchmarks._report_pairs import Derived
 from skrr2qc import metrics
 
 
@@ -19,12 +21,17 @@ def make_ranking(seed=0, n=30, n_labels=12, skill=1.0):
     return Ranking.from_scores(Y_train, Y, scores, scores > 0.9), Y, scores
 
 
-def run(model, ranking, seed=0, name="da20k", **more):
-    record = {
-        **{"set": name, "part": "test", "subset": None, "n_train": 50},
-        **{"model": model, "encoder": None, "seed": seed},
-    }
-    return record | more, ranking
+def tables(measurements=(), **rankings):
+    """Tables of models on da20k; one ranking a seed."""
+    records = {"set": "da20k", "part": "test", "subset": None, "figures": {}}
+    entries = []
+    for model, seeds in rankings.items():
+        runs = tuple({**records, "run": f"{model}{i}"} for i in range(len(seeds)))
+        entries.append(Entry(model, None, runs))
+    section = Section("da20k", tuple(entries))
+    lines = [derive_top(section, entry, rankings[entry.model]) for entry in entries]
+    kept = Kept([section] if entries else [], [], [], [])
+    return format_paper_tables(kept, Derived(lines), list(measurements))
 
 
 def row(text, *starts):
@@ -58,39 +65,31 @@ def test_figures_of_a_group_keep_all_labels_of_its_texts():
 
 def test_all_models_beside_the_paper():
     good, bad = make_ranking()[0], make_ranking(1, skill=0)[0]
-    small = run("skrr2qc", bad, encoder="compact", n_train=20)
-    text = format_paper_tables(
-        [run("skrr2qc", good, encoder="compact"), run("tfidf-linear", bad), small], [], []
-    )
-    shown = row(text, "da20k", "skrr2qc (compact)")
-    assert shown == [f"{value:.1f}" for value in top_figures(good)]  # not those of fewer texts
+    text = tables(skrr2qc=[good], textcnn=[bad])
+    assert row(text, "da20k", "skrr2qc") == [f"{value:.1f}" for value in top_figures(good)]
+    assert row(text, "da20k", "textcnn") == [f"{value:.1f}" for value in top_figures(bad)]
     assert row(text, "DA-20K, paper", "RR2QC") == ["62.9", "46.8", "45.6", "35.1"]
-    assert "baidu_hs4 |" not in text
-    assert "### Long tail (Table 5)" in text
-    groups = metrics.label_groups_by_frequency(good.counts)
-    tail = top_figures(good, groups["tail"])
-    assert row(text, "da20k", "skrr2qc (compact)")[:1] == [shown[0]]
+    assert "| baidu_hs4" not in text
+
+
+def test_long_tail_beside_the_paper():
+    ranking = make_ranking()[0]
+    text = tables(skrr2qc=[ranking])
     long_tail = text[text.index("Table 5") :]
-    assert row(long_tail, "da20k", "skrr2qc (compact)")[6] == f"{tail[0]:.1f}"
+    groups = metrics.label_groups_by_frequency(ranking.counts)
+    expected = []
+    for name in ("head", "medium", "tail"):
+        precision, _, micro, macro = top_figures(ranking, groups[name])
+        expected += [f"{value:.1f}" for value in (precision, micro, macro)]
+    assert row(long_tail, "da20k", "skrr2qc") == expected
+    paper = row(long_tail, "junior mathematics, paper", "RR2QC")
+    assert paper[6:] == ["53.2", "48.6", "69.0"]
 
 
 def test_seeds_are_averaged():
     first, second = make_ranking(0)[0], make_ranking(1)[0]
-    text = format_paper_tables([run("m", first), run("m", second, seed=1)], [], [])
     mean = (top_figures(first)[0] + top_figures(second)[0]) / 2
-    assert row(text, "da20k", "m")[0] == f"{mean:.1f}"
-
-
-def test_ablation_differs_from_its_base():
-    base, better = make_ranking(1, skill=0)[0], make_ranking(0, skill=2)[0]
-    runs = [run("ablation-base", base), run("ablation-rr", better), run("ablation-ccl", base)]
-    text = format_paper_tables([], runs, [])
-    gain = top_figures(better)[0] - top_figures(base)[0]
-    assert row(text, "da20k", "base")[0] == f"{top_figures(base)[0]:.1f}"
-    assert row(text, "da20k", "+ RR (reranking, Eq. 15)")[0].startswith(f"{gain:+.1f} [+")
-    assert row(text, "da20k", "+ CCL (class centers)")[0] == "+0.0 [+0.0, +0.0]"
-    assert "TAPT (masked" not in text
-    assert format_paper_tables([], runs[1:], []) == ""  # nothing to compare with
+    assert row(tables(m=[first, second]), "da20k", "m")[0] == f"{mean:.1f}"
 
 
 def test_decompositions_and_similarity():
@@ -103,14 +102,14 @@ def test_decompositions_and_similarity():
     pairs = {"labels": {"mean": 0.06, "share_above": 0.004}}
     pairs |= {"meta_labels": {"mean": 0.02, "share_above": 0.006}}
     maps = {"measurement": "maps", "set": "da20k", "method": "experts", "hierarchy": False}
-    text = format_paper_tables([], [], [*effect, maps | {"similarity": {"characters": pairs}}])
+    text = tables([*effect, maps | {"similarity": {"characters": pairs}}])
     assert row(text, "da20k", "by experts", "product") == ["2", "55.0", "60.0", "30.0"]
     found = row(text, "da20k", "experts")
     assert found == ["0.060", "0.40", "0.020", "0.60", "0.759", "34.16", "0.653", "2.34"]
 
 
 def test_nothing_kept_is_no_table():
-    assert format_paper_tables([], [], []) == ""
+    assert tables() == ""
     assert format_eurlex([]) == ""
 
 
