@@ -77,7 +77,7 @@ def _fine_tuning(seed, encoder, labels):
 
 
 def _frozen_logistic(seed, encoder, labels):
-    return FrozenEncoderClassifier(encoder, random_state=seed)
+    return FrozenEncoderClassifier(RCPTEncoder(encoder, n_epochs=0), random_state=seed)
 
 
 def _label_attention(seed, encoder, labels):
