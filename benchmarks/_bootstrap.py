@@ -151,7 +151,7 @@ def ndcg_of_ranked(Y, ranked):
     k = ranked.shape[1]
     gains = 1 / np.log2(np.arange(2, k + 2))
     rows = np.arange(Y.shape[0])[:, None]
-    hits = np.asarray(Y[rows, ranked].todense()) > 0
+    hits = (np.asarray(Y[rows, ranked].todense()) > 0) & (ranked >= 0)
     n_true = np.diff(Y.indptr)
     ideal = np.concatenate([[np.nan], np.cumsum(gains)])[np.minimum(n_true, k)]
     return hits @ gains / ideal

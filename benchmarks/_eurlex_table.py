@@ -23,6 +23,7 @@ _PUBLISHED = {
 }
 _PUBLISHED_TRAINING = "45,000"
 _SET = "eurlex57k"
+_N_CHARACTERS = 3000
 
 
 def format_eurlex(records):
@@ -38,6 +39,7 @@ def format_eurlex(records):
         if (
             record["set"] == _SET
             and record["part"] == "test"
+            and record["n_characters"] == _N_CHARACTERS
             and "precision_at_1" in record["figures"]
         ):
             key = (record["n_train"], record["model"], record["encoder"])

@@ -90,7 +90,7 @@ def derive_top(section, entry, rankings):
     """
     groups = {"all": None, **metrics.label_groups_by_frequency(rankings[0].counts)}
     figures = {
-        group: np.mean([top_figures(r, labels) for r in rankings], axis=0).round(_DIGITS).tolist()
+        group: [None if np.isnan(v) else round(float(v), _DIGITS) for v in _means(rankings, labels)]
         for group, labels in groups.items()
     }
     return {"of": "top", "set": section.name, "left": entry.name, "runs": entry.runs} | figures
@@ -112,8 +112,9 @@ def top_figures(ranking, labels=None):
         return [float("nan")] * 4
     Y, top = Y[rows], ranking.top[rows]
     indices = np.arange(len(rows))[:, None]
-    hits = np.asarray(Y[indices, top].todense()) > 0
-    first = sp.csr_matrix((np.ones(len(rows)), (indices[:, 0], top[:, 0])), Y.shape)
+    hits = (np.asarray(Y[indices, top].todense()) > 0) & (top >= 0)
+    found = np.flatnonzero(top[:, 0] >= 0)
+    first = sp.csr_matrix((np.ones(len(found)), (found, top[found, 0])), Y.shape)
     macro = metrics.label_f1(Y, first, average="macro", zero_division=1)
     values = (hits[:, 0].mean(), hits[:, :2].mean(), metrics.label_f1(Y, first), macro)
     return [100 * float(value) for value in values]
@@ -136,8 +137,8 @@ def _all_models(kept, derived):
 def _long_tail(kept, derived):
     rows = []
     for name, shown, line in _lines(kept, derived):
-        cells = [np.take(line[group], _GROUP_COLUMNS) for group in _GROUPS]
-        rows.append([name, shown, *_percent(np.concatenate(cells))])
+        values = [line[group][column] for group in _GROUPS for column in _GROUP_COLUMNS]
+        rows.append([name, shown, *_percent(values)])
     if not rows:
         return ""
     for model, groups in _PUBLISHED_GROUPS.items():
@@ -220,8 +221,12 @@ def _lines(kept, derived):
                     yield section.name, entry.name, line
 
 
+def _means(rankings, labels):
+    return np.mean([top_figures(ranking, labels) for ranking in rankings], axis=0)
+
+
 def _percent(values):
-    return ["-" if np.isnan(value) else f"{value:.1f}" for value in values]
+    return ["-" if value is None else f"{value:.1f}" for value in values]
 
 
 def _section(title, header, rows, note):

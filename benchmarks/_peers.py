@@ -42,8 +42,8 @@ class Peer:
 
 
 # Where the default of a package is another one, it was chosen on the validation parts of arc and
-# da20k. Omikuji and PECOS drop weights below 0.1, which costs four points of P@1 on arc: among
-# hundreds of thousands of features, none has much of it. For napkinXC's it makes no difference.
+# da20k (docs/decisions/0026). Omikuji and PECOS drop weights below 0.1 by default: among hundreds
+# of thousands of features, none has much of it.
 PEERS = {
     "omikuji": Peer(
         "run_omikuji.py",
@@ -91,12 +91,12 @@ PEERS = {
         "run_setfit.py",
         "setfit.txt",
         {
-            # The published 20 iterations would be 8,400 steps on arc, ten hours of one thread.
+            # The published 20 iterations would be 8,400 steps on arc.
             "max_steps": 200,
             "num_iterations": None,
             "batch_size": 16,
             "body_learning_rate": 2e-5,
-            # 1 by default, too stiff a head for hundreds of labels: half the P@1 on arc.
+            # 1 by default, too stiff a head for hundreds of labels.
             "head_C": 100.0,
         },
         takes_texts=True,

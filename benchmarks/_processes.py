@@ -22,8 +22,8 @@ def apart(function, *arguments, time_limit=None):
         try:
             return future.result(time_limit)
         except TimeoutError:
-            if future.done():  # the function's own
-                raise
+            if future.done():  # the function's own, or just in time
+                return future.result()
             for process in set(active_children()) - others:
                 process.terminate()
             raise OverTime(f"stopped after {time_limit:.0f} s") from None

@@ -12,6 +12,7 @@ OURS = "skrr2qc"
 FIGURES = {  # in the order of the tables
     "precision_at_1": "P@1",
     "ndcg_at_5": "nDCG@5",
+    "macro_f1_at_1": "macro-F1@1",
     "macro_f1": "macro-F1",
     "psprecision_at_5": "PSP@5",
     "tail_ndcg_at_5": "tail nDCG@5",
@@ -219,8 +220,8 @@ def _counted(records):
 
 
 def _kind(record):
-    """2: with outcomes text by text; 1: stopped; 0: an earlier run."""
-    return 2 if "run" in record else int(_STOPPED in record["figures"])
+    """2: with outcomes text by text; 1: an earlier run; 0: stopped."""
+    return 2 if "run" in record else int(_STOPPED not in record["figures"])
 
 
 def _name(record):

@@ -13,8 +13,9 @@ from itertools import product
 from pathlib import Path
 from uuid import uuid4
 
-from ._command_line import attempt_fit, check_least, check_names, read_reported, say, when
+from ._command_line import attempt, attempt_fit, check_least, check_names, read_reported, say, when
 from ._models import MODELS, check_models, find_encoder
+from ._peers import PEERS, make_environment
 from ._per_text import append_ranking
 from ._processes import OverTime
 from ._records import append_record, check_writable, find_record, read_records
@@ -96,9 +97,11 @@ def _check(options):
 
 def _compare(options, shown, backbone):
     kept, records, n_failed = read_records(options.out), [], 0
+    models = [model for model in options.models if _has_environment(model, options)]
+    n_failed += len(options.models) - len(models)
     for name in options.sets:
         texts = _load(name, options)
-        for model, seed in product(options.models, options.seeds):
+        for model, seed in product(models, options.seeds):
             record = None
             if texts is not None:
                 task = Task(model, seed, backbone, shown, options.device, int(options.verbose))
@@ -116,6 +119,14 @@ def _compare(options, shown, backbone):
     return int(n_failed > 0)
 
 
+def _has_environment(model, options):
+    """Whether a model can run here; a peer's environment is made now, before any clock starts."""
+    if model not in PEERS:
+        return True
+    made = attempt(model, lambda: make_environment(model), verbose=options.verbose)
+    return made is not None
+
+
 def _load(name, options):
     """The texts of a set; None, and a message, if its files are not as they should be."""
     wanted = ("part", "n_characters", "subset", "limit_train")
@@ -127,12 +138,15 @@ def _load(name, options):
 
 
 def _kept(records, key, options):
-    """The record of the same run; None if there is none, or it may now take longer."""
+    """The record of the same run; None if there is none as good as a new one would be."""
     record = None if options.force else find_record(records, key)
-    limit = record and record["figures"].get("stopped_after_seconds")
-    if limit and (options.time_limit is None or options.time_limit > limit):
+    if record is None:
         return None
-    return record
+    limit = record["figures"].get("stopped_after_seconds")
+    if limit is None:
+        return record if "run" in record else None  # of before outcomes were kept
+    is_longer = options.time_limit is None or options.time_limit > limit
+    return None if is_longer else record
 
 
 def _measure(task, texts, options):

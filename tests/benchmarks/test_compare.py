@@ -395,6 +395,32 @@ def test_a_run_over_its_time_is_kept_as_stopped(data, tmp_path, capsys, monkeypa
     assert [r["figures"]["stopped_after_seconds"] for r in read_records(out)] == [7, 9]
 
 
+def test_a_record_without_what_was_made_of_texts_is_made_again(data, tmp_path, capsys):
+    out = tmp_path / "out.jsonl"
+    assert compare.main(command(out)) == 0
+    (record,) = read_records(out)
+    del record["run"]  # as of before that was kept
+    out.write_text(json.dumps(record) + "\n")
+    assert compare.main(command(out)) == 0
+    assert ["run" in found for found in read_records(out)] == [False, True]
+
+
+def test_environments_are_made_before_the_clock_starts(data, tmp_path, capsys, monkeypatch):
+    made = []
+
+    def make(name):
+        made.append(name)
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(compare, "make_environment", make)
+    models = ["--models", "pecos", "tfidf-linear"]
+    assert compare.main([*command(tmp_path / "out.jsonl"), *models]) == 1
+    captured = capsys.readouterr()
+    assert made == ["pecos"]
+    assert "pecos: FAILED, RuntimeError: no network" in captured.err
+    assert cells(captured.out, 0)[1] == "tfidf-linear"
+
+
 def test_a_process_is_gone_after_its_time():
     with pytest.raises(OverTime, match="after 1 s"):
         apart(time.sleep, 300, time_limit=1)

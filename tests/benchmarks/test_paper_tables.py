@@ -1,5 +1,7 @@
 """Tables after the paper's: figures by hand, what is left out, no run of a real model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -86,6 +88,26 @@ def test_long_tail_beside_the_paper():
     assert paper[6:] == ["53.2", "48.6", "69.0"]
 
 
+def test_what_was_not_retrieved_is_no_label():
+    ranking, Y, _ = make_ranking()
+    first = ranking.top.copy()
+    first[:5] = -1
+    lost = replace(ranking, top=first)
+    hits = Y[np.arange(5, 30), ranking.top[5:, 0]].sum()
+    assert top_figures(lost)[0] == pytest.approx(100 * hits / 30)
+    assert lost.figures(np.ones((1, 30)))[0, 0] == pytest.approx(hits / 30)
+
+
+def test_a_group_without_texts_has_no_figures():
+    ranking = make_ranking()[0]
+    columns = np.arange(12) < 4
+    few = Ranking.from_scores(
+        sp.csr_matrix(np.repeat([columns], 9, axis=0)), ranking.Y * 0, np.ones((30, 12)), ranking.Y
+    )
+    text = tables(m=[few])
+    assert set(row(text[text.index("Table 5") :], "da20k", "m")) == {"-"}
+
+
 def test_seeds_are_averaged():
     first, second = make_ranking(0)[0], make_ranking(1)[0]
     mean = (top_figures(first)[0] + top_figures(second)[0]) / 2
@@ -116,11 +138,13 @@ def test_nothing_kept_is_no_table():
 def test_eurlex_beside_the_published():
     figures = {"precision_at_1": 0.8, "r_precision_at_5_among_zero": 0.25}
     about = {"set": "eurlex57k", "part": "test", "seed": 0, "encoder": None}
+    about |= {"n_characters": 3000}
     records = [
         about | {"model": "pecos", "n_train": 45000, "figures": figures},
         about | {"model": "pecos", "n_train": 5000, "figures": {"precision_at_1": 0.7}},
         about | {"model": "slow", "n_train": 5000, "figures": {"stopped_after_seconds": 9}},
         about | {"set": "arc", "model": "other", "n_train": 9, "figures": figures},
+        about | {"n_characters": None, "model": "other", "n_train": 9, "figures": figures},
     ]
     text = format_eurlex(records)
     assert row(text, "pecos", "5,000")[0] == "70.0"

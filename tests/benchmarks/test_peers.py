@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from benchmarks import _environments, _peers
@@ -406,7 +406,8 @@ def check_real(classifier, texts):
     assert scores.max() <= 1
     assert metrics.precision_at_k(Y, scores, 1) == 1
     assert (metrics.top_k(scores, 5)[:, -1] == 1).all()
-    assert_array_equal(classifier.predict_proba(X[:5] + ["???"])[:5], scores[:5])
+    again = classifier.predict_proba([*X[:5], "???"])[:5]
+    assert_allclose(again, scores[:5], rtol=1e-5)  # an encoder rounds by batch
     assert 0 < classifier.costs_["fit_seconds"] + classifier.costs_["predict_seconds"] < passed
 
 

@@ -211,7 +211,7 @@ def test_differences_are_those_of_the_paired_bootstrap(bench):
 
 def test_the_best_of_a_column_is_bold(drawn):
     row = drawn.row("sets", "pecos")
-    assert [row[1], row[6], row[7]] == [f"**{100 * 110 / N_TEXTS:.1f}**", "**100**", "**1.00**"]
+    assert [row[1], row[8], row[9]] == [f"**{100 * 110 / N_TEXTS:.1f}**", "**100**", "**1.00**"]
     assert drawn.row("sets", "textcnn")[1] == f"{100 * 30 / N_TEXTS:.1f}"
 
 
@@ -232,7 +232,7 @@ def test_a_stopped_run_is_shown_as_such(bench):
     bench.record("pecos", 30)
     bench.stopped("setfit", encoder="minilm")
     bench.draw()
-    assert bench.row("sets", "setfit (minilm)")[1:] == [*["-"] * 5, "> 3,600", "-", "-"]
+    assert bench.row("sets", "setfit (minilm)")[1:] == [*["-"] * 7, "> 3,600", "-", "-"]
     assert "Not done in time, and not counted: arc setfit (minilm)." in bench.part("counts")
     assert "setfit" not in bench.part("leads")
 
@@ -241,7 +241,14 @@ def test_a_finished_run_wins_over_a_stopped_one(bench):
     bench.record("pecos", 30)
     bench.stopped("pecos")
     bench.draw()
-    assert bench.row("sets", "pecos")[6] == "**100**"
+    assert bench.row("sets", "pecos")[8] == "**100**"
+
+
+def test_an_earlier_run_wins_over_a_stopped_one(bench):
+    bench.record("pecos", 30, keep=False)
+    bench.stopped("pecos")
+    bench.draw()
+    assert bench.row("sets", "pecos †")[1] == "**25.0**"
 
 
 def test_costs_of_a_peer_are_those_of_the_process_that_worked(bench):
@@ -254,9 +261,9 @@ def test_costs_of_a_peer_are_those_of_the_process_that_worked(bench):
     )
     bench.record("textcnn")
     bench.draw()
-    assert bench.row("sets", "pecos")[6:] == ["70 ‡", "5.00", "900"]
-    assert bench.row("sets", "omikuji")[6:] == ["**60**", "2.50", "900"]
-    assert bench.row("sets", "textcnn")[6:] == ["100", "**1.00**", "**500**"]
+    assert bench.row("sets", "pecos")[8:] == ["70 ‡", "5.00", "900"]
+    assert bench.row("sets", "omikuji")[8:] == ["**60**", "2.50", "900"]
+    assert bench.row("sets", "textcnn")[8:] == ["100", "**1.00**", "**500**"]
     assert "‡ Wall-clock" in bench.part("sets")
 
 
@@ -312,10 +319,10 @@ def test_ablation_is_marked_against_its_base(bench, capsys):
 
 def test_tables_of_the_paper_are_drawn(bench):
     bench.record("skrr2qc", 90, encoder="compact", set="da20k")
-    bench.record("pecos", 30, set="eurlex57k", n_train=5000, costs={"precision_at_1": 0.25})
+    bench.record("pecos", 30, set="eurlex57k", n_characters=3000, costs={"precision_at_1": 0.25})
     assert bench.draw() == 0
     assert bench.row("paper", "da20k", "skrr2qc (compact)", "75.0")[2] == "75.0"
-    assert bench.row("eurlex", "pecos", "5,000")[2] == "25.0"
+    assert bench.row("eurlex", "pecos", "127")[2] == "25.0"
     (bench.results / "compare_per_text.jsonl").unlink()
     before = bench.page()
     assert bench.draw() == 0
