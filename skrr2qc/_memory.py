@@ -63,19 +63,17 @@ def fit_cached(memory, estimator, X, Y, *, encoder=None, unlabeled=None):
     encoder are remembered text by text, before and after the fit, even where the fit is not.
     """
     check_cacheable(memory, estimator)
-    outside, estimator, original = _outside_of(estimator), clone(estimator), estimator
+    is_repeatable, outside = _is_repeatable(estimator), _outside_of(estimator)
+    estimator = clone(estimator)
     if encoder is None and _begins_frozen(estimator):
         encoder = estimator.steps[0][1]
         _set_first_step(estimator, "passthrough")
     if memory is None:
         return _fit(estimator, X, Y, None, encoder, unlabeled)
     fit = check_memory(memory).cache(_fit_detached, ignore=["encoder"])
-    is_repeatable = _is_repeatable(original)
     remembers = gives_vectors(encoder) and isinstance(fit, MemorizedFunc)
-    if encoder is None or not (is_repeatable or remembers):
-        fingerprint = None
-    else:
-        fingerprint = joblib.hash(encoder)
+    is_known = encoder is not None and (is_repeatable or remembers)
+    fingerprint = joblib.hash(encoder) if is_known else None
     if remembers:
         encoder = RememberingEncoder.over(encoder, fit.store_backend.location, fingerprint)
     if not is_repeatable:

@@ -207,7 +207,7 @@ def label_distances(parents: Parents, nodes: Sequence[int] | None = None) -> np.
     order = _parents_first(checked)
     labels = list(range(len(checked)))
     if nodes is not None:
-        if not _is_iterable(nodes):
+        if not is_iterable(nodes):
             raise TypeError(f"nodes must be a sequence of node indices (int), got {nodes!r:.80}.")
         labels = _check_nodes(nodes, len(checked))
     paths = _upward_paths(checked)
@@ -495,7 +495,8 @@ def _as_array(values: object, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array of numbers, got {error}") from None
 
 
-def _is_iterable(value: object) -> bool:
+def is_iterable(value: object) -> bool:
+    """Whether ``iter`` takes a value: arrays of no dimension only look as if they had items."""
     try:
         iter(value)  # type: ignore[call-overload]
     except TypeError:
@@ -505,7 +506,7 @@ def _is_iterable(value: object) -> bool:
 
 def _check_parents(parents: Parents) -> list[list[int]]:
     is_sequence = hasattr(parents, "__len__") and not sp.issparse(parents)
-    if not is_sequence or not _is_iterable(parents):
+    if not is_sequence or not is_iterable(parents):
         raise TypeError(
             "parents must be a sequence with one sequence of node indices per node, got "
             f"{parents!r:.80} ({type(parents).__name__}). Write [] for a node without parents."
@@ -513,7 +514,7 @@ def _check_parents(parents: Parents) -> list[list[int]]:
     n_nodes = len(parents)
     checked = []
     for node, above in enumerate(parents):
-        if isinstance(above, str | bytes) or not _is_iterable(above):
+        if isinstance(above, str | bytes) or not is_iterable(above):
             raise TypeError(
                 f"parents must hold one sequence of node indices per node, got {above!r:.80} "
                 f"for node {node}. Write [{above!r:.80}] for a single parent, [] for none."

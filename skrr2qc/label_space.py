@@ -16,6 +16,7 @@ from .hierarchy import (
     check_indicator,
     find_cycle,
     indicator_product,
+    is_iterable,
     label_distances,
     node_depths,
 )
@@ -512,12 +513,21 @@ default=None
         return _restore, (self._content,)
 
 
+def check_labels(labels: object) -> None:
+    """Raise a TypeError unless the parameter `labels` of an estimator is a LabelSpace or None."""
+    if labels is not None and not isinstance(labels, LabelSpace):
+        raise TypeError(
+            f"`labels` must be a LabelSpace or None, got {type(labels).__name__}. "
+            "Build one with LabelSpace(names)."
+        )
+
+
 def _restore(content: str) -> LabelSpace:
     return LabelSpace.from_dict(json.loads(content))
 
 
 def _check_names(names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, str | bytes | Mapping | set | frozenset) or not _is_iterable(names):
+    if isinstance(names, str | bytes | Mapping | set | frozenset) or not is_iterable(names):
         raise TypeError(
             f"names must be a sequence of str, got {names!r:.80} ({type(names).__name__}). Pass a "
             "list, whose order is the order of the columns."
@@ -547,7 +557,7 @@ def _check_texts(texts, names: tuple[str, ...], nodes: tuple[str, ...]) -> dict[
                 f"{_with_matches(unknown, nodes)}. Remove them or correct the names."
             )
         return {str(node): _check_text(text, f"texts[{node!r}]") for node, text in texts.items()}
-    if isinstance(texts, str | bytes | set | frozenset) or not _is_iterable(texts):
+    if isinstance(texts, str | bytes | set | frozenset) or not is_iterable(texts):
         raise TypeError(
             "texts must be a mapping from name to text, or a sequence with one text per label, "
             f"got {texts!r:.80}."
@@ -644,14 +654,14 @@ def _check_meta_matrix(
 
 
 def _check_label_sets(label_sets: Iterable[Iterable[str]]) -> list[set[str]]:
-    if isinstance(label_sets, str | bytes | Mapping) or not _is_iterable(label_sets):
+    if isinstance(label_sets, str | bytes | Mapping) or not is_iterable(label_sets):
         raise TypeError(
             f"label_sets must be a list of label-name lists, got {label_sets!r:.80}. An indicator "
             "matrix needs no encoding."
         )
     checked = []
     for i, names in enumerate(label_sets):
-        if isinstance(names, str | bytes | Mapping) or not _is_iterable(names):
+        if isinstance(names, str | bytes | Mapping) or not is_iterable(names):
             remedy = f"[{names!r:.80}]" if isinstance(names, str) else "a list, [] for no label"
             raise TypeError(
                 f"label_sets must hold a collection of label names per text, got {names!r:.80} "
@@ -671,7 +681,7 @@ def _check_name_list(names, where: str) -> tuple[str, ...]:
         names = [names]
     elif isinstance(names, set | frozenset):
         names = sorted(names, key=str)  # sets have no order of their own
-    elif isinstance(names, bytes | Mapping) or not _is_iterable(names):
+    elif isinstance(names, bytes | Mapping) or not is_iterable(names):
         raise TypeError(f"{where} must be a sequence of str, got {names!r:.80}. Write [] for none.")
     return tuple(dict.fromkeys(_check_text(name, where) for name in names))
 
@@ -696,14 +706,6 @@ def _check_text(value, where: str) -> str:
 
 def _all_names(links: dict[str, tuple[str, ...]]) -> set[str]:
     return set(links).union(*links.values())
-
-
-def _is_iterable(value: object) -> bool:
-    try:
-        iter(value)  # type: ignore[call-overload]
-    except TypeError:
-        return False
-    return True
 
 
 def _with_matches(unknown: Iterable[str], known: Iterable[str]) -> str:

@@ -1,21 +1,17 @@
-"""Long fits that are killed, interrupted, or run out of disk: the next one has the same result.
+"""Long fits that are killed, interrupted, or run out of disk: the next one has the same result."""
 
-Processes are forked from a server that has imported everything, and does nothing else.
-"""
-
-import json
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import traceback
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +30,9 @@ from skrr2qc._checkpoint import Checkpoint
 from skrr2qc._training import TextNet
 from skrr2qc.persistence import load_model
 from skrr2qc.testing import make_tiny_texts, tiny_encoder
+from tests.reference.forked_server import Server, serve_jobs, wait_for_signal
 
 pwd, resource = (pytest.importorskip(name) for name in ("pwd", "resource"))  # and fork, SIGKILL
-ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["circle", "triangle", "equation", "sample"]
 META = {"circle": ["round"], "triangle": ["angular", "flat"], "sample": ["flat"]}
 STEPS = {"checkpoint_steps": 2}
@@ -105,9 +101,7 @@ def count_updates(stop=None):
     def counted(self, *args, **kwargs):
         titles.append(self.title)
         if stop is not None and stop == [self.title, titles.count(self.title)]:
-            print("ready", os.getpid(), len(titles) - 1, flush=True)
-            while True:  # in Python, as long as a slow update would take
-                signal.pause()
+            wait_for_signal(len(titles) - 1)
         return train_step(self, *args, **kwargs)
 
     TextNet.train_step = counted
@@ -230,79 +224,22 @@ JOBS = {
 
 
 def serve():
-    """For each line, a job, fork a process that does it, maybe kill it; tell how it ended."""
     warnings.simplefilter("ignore")
     make_classifier().fit(*data())  # what a first fit loads is loaded once
-    print("serving", flush=True)
-    for line in sys.stdin:
-        job = json.loads(line)
-        delay = job.pop("delay", None)
-        pid = os.fork()
-        if not pid:
-            try:
-                run(**job)
-                os._exit(0)
-            except BaseException as error:  # the child must not go on as a second server
-                print(repr(error), file=sys.stderr, flush=True)
-                os._exit(1)
-        if delay is not None:
-            time.sleep(delay)
-            os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-        print("ended", os.waitstatus_to_exitcode(status), flush=True)
+    serve_jobs({job: partial(run, job) for job in JOBS})
 
 
-class Server:
-    """The server, seen from the tests."""
-
-    def __init__(self, *before):
-        code = "from tests.test_interrupted import serve; serve()"
-        one_thread = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        self.process = subprocess.Popen(
-            [*before, sys.executable, "-c", code],
-            cwd=ROOT, env=os.environ | one_thread | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.read() == "serving"
-
-    def read(self):
-        return self.process.stdout.readline().rstrip()
-
-    def start(self, job, out, **params):
-        line = json.dumps({"job": job, "out": out} | params, default=str)
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def do(self, job, out, **params):
-        """Results of a job that runs to its end."""
-        self.start(job, out, **params)
-        assert self.read() == "ended 0"
-        with np.load(f"{out}.npz") as arrays:
-            return dict(arrays)
-
-    def kill(self, job, out, delay, **params):
-        """Whether a job was killed so many seconds after its start, before it ended."""
-        self.start(job, out, delay=delay, **params)
-        said = self.read()
-        assert said in ("ended 0", f"ended {-signal.SIGKILL}")
-        return said != "ended 0"
-
-    def interrupt(self, job, out, stop, **params):
-        """What a job says that gets a SIGINT within an update, and the updates before."""
-        self.start(job, out, stop=stop, **params)
-        ready, pid, n_updates = self.read().split()
-        assert ready == "ready"
-        os.kill(int(pid), signal.SIGINT)
-        assert self.read() == "ended 1"
-        return Path(f"{out}.txt").read_text(), int(n_updates)
+def interrupt(server, job, out, stop, **params):
+    """What a job says that gets a SIGINT within an update, and the updates before."""
+    (n_updates,), end = server.send(signal.SIGINT, job, out, stop=stop, **params)
+    assert end == "ended 1"
+    return Path(f"{out}.txt").read_text(), int(n_updates)
 
 
 @pytest.fixture(scope="module")
 def server():
-    server = Server()
-    with server.process:
+    with Server("tests.test_interrupted") as server:
         yield server
-        server.process.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -403,7 +340,7 @@ def test_grid_search_goes_on_where_it_was_killed(server, whole, tmp_path):
 def test_ctrl_c(server, whole, tmp_path, part, kind, title, number):
     """What was interrupted, where, and that the same fit goes on; and it does."""
     folder = tmp_path / "run"
-    said, n_before = server.interrupt("fit", tmp_path / "out", [title, number], folder=folder)
+    said, n_before = interrupt(server, "fit", tmp_path / "out", [title, number], folder=folder)
     *_, error, training, fitting, composite = said.splitlines()
     assert error == "KeyboardInterrupt"
     assert re.fullmatch(
@@ -418,7 +355,7 @@ def test_ctrl_c(server, whole, tmp_path, part, kind, title, number):
 
 
 def test_ctrl_c_without_a_checkpoint(server, tmp_path):
-    said, _ = server.interrupt("fit", tmp_path / "out", ["pre-training", 3])
+    said, _ = interrupt(server, "fit", tmp_path / "out", ["pre-training", 3])
     assert "pre-training: interrupted in epoch 1 of 2, step 3 of " in said
     assert (
         "RCPTEncoder: nothing of this fit is kept. With `checkpoint_dir` set, the same fit would "
@@ -429,7 +366,7 @@ def test_ctrl_c_without_a_checkpoint(server, tmp_path):
 def test_ctrl_c_before_anything_is_to_be_saved(server, whole, tmp_path):
     """Label texts are learned first, and begin anew."""
     stop = ["label texts", 2]
-    said, _ = server.interrupt("fit", tmp_path / "out", stop, folder=tmp_path / "run")
+    said, _ = interrupt(server, "fit", tmp_path / "out", stop, folder=tmp_path / "run")
     assert "label texts: interrupted in epoch 2 of 2, step 2 of 2." in said
     assert "RCPTEncoder: nothing was to be kept yet in " in said
     assert_same(server.do("fit", tmp_path / "out", folder=tmp_path / "run"), whole["fit"])
@@ -463,10 +400,10 @@ def disk_server(server, disk, open_folder):
         ).returncode
     ):
         pytest.skip("no file systems can be mounted here")
-    small = Server("unshare", "-rm", "sh", "-c", mount + 'exec "$@"', "sh")
-    with small.process:
+    with Server(
+        "tests.test_interrupted", "unshare", "-rm", "sh", "-c", mount + 'exec "$@"', "sh"
+    ) as small:
         yield small
-        small.process.stdin.close()
 
 
 DISKS = ["limit", "read-only", pytest.param("tmpfs", marks=SLOW)]

@@ -217,14 +217,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_texts(X)
-        n_labels = len(self.classes_)
-        weights = self.coef_.T.tocsr()  # once: scipy would convert it for every block
-        scores = np.empty((len(X), n_labels), dtype=np.float32)
-        n_rows = max(1, _BLOCK_ENTRIES // n_labels)
-        for start in range(0, len(X), n_rows):
-            features = self.vectorizer_.transform(X[start : start + n_rows])
-            scores[start : start + n_rows] = _linear_scores(features, weights, self.intercept_)
-        return scores
+        return self._score_blocks(len(X), lambda rows: self.vectorizer_.transform(X[rows]))
 
     def predict_proba(self, X):
         """Probabilities of the labels: one sigmoid of the decision function for all labels.
@@ -374,6 +367,21 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         return LogisticRegression(
             C=C, tol=_LIBLINEAR_TOL, dual=True, solver="liblinear", random_state=seed
         )
+
+    def _score_features(self, features):
+        """What `decision_function` gives for texts of which `vectorizer_` made these features."""
+        features = sp.csr_matrix(features, dtype=np.float32)
+        return self._score_blocks(features.shape[0], features.__getitem__)
+
+    def _score_blocks(self, n_samples, features_of):
+        n_labels = len(self.classes_)
+        weights = self.coef_.T.tocsr()  # once: scipy would convert it for every block
+        scores = np.empty((n_samples, n_labels), dtype=np.float32)
+        n_rows = max(1, _BLOCK_ENTRIES // n_labels)
+        for start in range(0, n_samples, n_rows):
+            rows = slice(start, start + n_rows)
+            scores[rows] = _linear_scores(features_of(rows), weights, self.intercept_)
+        return scores
 
     def _calibrate(self, scores):
         slope, intercept = self.calibration_

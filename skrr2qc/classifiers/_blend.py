@@ -8,7 +8,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .._platt import fit_sigmoid
 from .._training import sigmoid
+from ..baselines import TfidfLinearClassifier
 from ..metrics import top_k
+from ._label_texts import LabelTextSimilarity
 from ._parts import logits_of
 
 _STEPS = 10  # weights are multiples of 1 / 10
@@ -110,15 +112,28 @@ class ChannelBlend(ClassifierMixin, BaseEstimator):
 def channel_logits(channels, X, n_labels=None, vectors=None):
     """Logits of each channel, a dict of (n, L) arrays.
 
-    `vectors`, if the head gave them for `X` already, spare a pass through it.
+    `vectors`, if the head gave them for `X` already, spare a pass through it. Features that two
+    channels score are computed once.
     """
+    shared = _sharing_features(channels)
+    features = shared[0].vectorizer_.transform(X) if shared else None
     logits = {}
     for name, channel in channels.items():
         if name == "head" and vectors is not None:
             logits[name] = channel.score_embeddings(vectors)
+        elif any(channel is other for other in shared):
+            logits[name] = channel._score_features(features)
         else:
             logits[name] = logits_of(channel, X, n_labels)
     return logits
+
+
+def _sharing_features(channels):
+    """The lexical channel and that of label texts, where both read with one vectorizer."""
+    pair = [channels.get(name) for name in ("lexical", "label_texts")]
+    # Not of a subclass, whose own decision function would be passed over.
+    is_known = [type(channel) for channel in pair] == [TfidfLinearClassifier, LabelTextSimilarity]
+    return pair if is_known and pair[0].vectorizer_ is pair[1].vectorizer_ else []
 
 
 def weighted_sum(logits, weights, scales):

@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_memory
 
 from .._runs import check_checkpoint_dir
 from .._validation import check_flag, check_label_matrix, check_label_to_meta, check_seed
-from ..label_space import LabelSpace
+from ..label_space import LabelSpace, check_labels
 from ._reranker import MetaLabelReranker
 
 _METHODS = {
@@ -36,11 +36,7 @@ def check_parts(composite):
             raise TypeError(
                 f"`{name}` must be an estimator with `{method}`{hint} or None, got {part!r}."
             )
-    if composite.labels is not None and not isinstance(composite.labels, LabelSpace):
-        raise TypeError(
-            f"`labels` must be a LabelSpace or None, got {type(composite.labels).__name__}. "
-            "Build one with LabelSpace(names)."
-        )
+    check_labels(composite.labels)
     _check_meta_labels(composite.meta_labels)
     _check_reranker(composite.reranker)
     inner = getattr(composite.reranker, "classifier", None)

@@ -7,9 +7,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 from .._validation import check_number
 from ..metrics import top_k
-from ._blend import _OFF, _UNSEEN_SHARE
+from ._blend import _OFF, _UNSEEN_SHARE, channel_logits
 from ._explanation import Explanation, LabelReason
-from ._parts import logits_of
 from ._sparse_scores import block_rows
 
 _N_NEAREST = 2
@@ -94,7 +93,7 @@ class _Contributions:
         self.blend = blend
         self.unseen = {int(j) for j in blend.unseen}
         channels = {name: blend.channels[name] for name in blend.names}
-        self.logits = {n: logits_of(c, X, blend.n_labels) for n, c in channels.items()}
+        self.logits = channel_logits(channels, X, blend.n_labels)
 
     def of(self, i, j):
         """Contributions of the channels for text `i` and label `j`, and the constant."""

@@ -36,16 +36,20 @@ class LabelTextSimilarity(ClassifierMixin, BaseEstimator):
             texts = [*X, *self.labels.texts]
             self.vectorizer_ = TfidfLinearClassifier().make_vectorizer(texts).fit(texts)
         self.classes_ = np.arange(len(self.labels))
-        self.label_vectors_ = self._vectors(list(self.labels.texts))
+        own = self.vectorizer_.transform(list(self.labels.texts))
+        self.label_vectors_ = _unit_rows(own)
         return self
 
     def decision_function(self, X):
         """Cosines, ndarray of shape (n, L), float32, in [0, 1]."""
-        return (self._vectors(X) @ self.label_vectors_.T).toarray()
+        return self._score_features(self.vectorizer_.transform(X))
 
-    def _vectors(self, texts):
-        vectors = self.vectorizer_.transform(texts)
-        return normalize(sp.csr_matrix(vectors, dtype=np.float32))
+    def _score_features(self, features):
+        return (_unit_rows(features) @ self.label_vectors_.T).toarray()
+
+
+def _unit_rows(features):
+    return normalize(sp.csr_matrix(features, dtype=np.float32))
 
 
 def add_label_texts(X, Y, labels):

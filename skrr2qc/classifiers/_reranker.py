@@ -20,7 +20,7 @@ from .._validation import (
     check_seed,
     check_texts,
 )
-from ..label_space import LabelSpace
+from ..label_space import check_labels
 from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
@@ -362,11 +362,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         return tags
 
     def _check_parameters(self):
-        if self.labels is not None and not isinstance(self.labels, LabelSpace):
-            raise TypeError(
-                f"`labels` must be a LabelSpace or None, got {type(self.labels).__name__}. "
-                "Build one with LabelSpace(names)."
-            )
+        check_labels(self.labels)
         for name, method in {
             "classifier": "fit",
             "encoder": "transform",

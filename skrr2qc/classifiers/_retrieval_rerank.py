@@ -203,14 +203,14 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self.classes_ = np.arange(Y.shape[1])
         with checkpoints_in(self.checkpoint_dir):
             train, held_out = self._split(Y)
-            self._lexical_C = None  # until the first training has chosen it
             self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
             parts = self._fit_parts([X[i] for i in train], Y[train])
             self._choose(parts, [X[i] for i in held_out], Y[held_out])
             if self.refit and self.n_validation_:
                 with warnings.catch_warnings():  # said once already
                     warnings.filterwarnings("ignore", message="There is no map from labels")
-                    parts = self._fit_parts(X, Y, self._blend(parts.channels).names)
+                    C = getattr(parts.channels.get("lexical"), "C_", None)
+                    parts = self._fit_parts(X, Y, self._blend(parts.channels).names, C)
             self._keep(parts, X, Y)
         return self
 
@@ -400,8 +400,11 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         with _noting("encoder"):
             return fit_cached(self.memory, encoder, X, Y, unlabeled=unlabeled)
 
-    def _fit_parts(self, X, Y, wanted=("lexical", "label_texts")):
-        """Channels of retrieval and the reranker; the head is trained whether wanted or not."""
+    def _fit_parts(self, X, Y, wanted=("lexical", "label_texts"), C=None):
+        """Channels of retrieval and the reranker; the head is trained whether wanted or not.
+
+        `C` is the penalty that an earlier training of the default lexical channel chose.
+        """
         frozen = FrozenEstimator(self.encoder_)
         head = ClassCenterHead() if self.head is None else self.head
         reads_labels = self._reads_labels()
@@ -409,13 +412,13 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         with _noting("head"):
             channels = {"head": self._fit_part(head, 1, texts, targets, frozen)}
         if self.lexical is not None and self.n_validation_ and "lexical" in wanted:
-            lexical = self._default_lexical(Y) if isinstance(self.lexical, str) else self.lexical
+            is_default = isinstance(self.lexical, str)
+            lexical = self._default_lexical(Y, C) if is_default else self.lexical
             lexical = inherit(lexical, self, 2)
             with _noting("lexical"):
                 channels["lexical"] = fit_cached(
                     self.memory, lexical, texts, targets_for(lexical, targets)
                 )
-            self._lexical_C = getattr(channels["lexical"], "C_", None)
         if reads_labels and "label_texts" in wanted:
             lexical = channels.get("lexical")
             is_own = isinstance(lexical, TfidfLinearClassifier)
@@ -424,13 +427,13 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         with _noting("reranker"):
             return _Parts(channels, self._fit_reranker(channels["head"], X, Y, frozen))
 
-    def _default_lexical(self, Y):
+    def _default_lexical(self, Y, C):
         """Its penalty is chosen in the first training, where that is cheap; the refit keeps it.
 
         Nothing else is held out inside it: the rows that weigh the channels calibrate their sum.
         """
         is_cheap = np.prod(Y.shape, dtype=float) <= _MAX_TO_CHOOSE_C
-        C = self._lexical_C or ("auto" if is_cheap else 1.0)
+        C = C or ("auto" if is_cheap else 1.0)
         fraction = 0.2 if C == "auto" else 0
         return TfidfLinearClassifier(C=C, validation_fraction=fraction, n_negatives="auto")
 

@@ -17,8 +17,8 @@ from .. import __version__
 from .._runs import check_checkpoint_dir, open_run
 from .._state import ModuleStateMixin
 from .._training import draw_seed, resolve_device, seeded
-from .._validation import check_number, check_texts
-from ..label_space import LabelSpace
+from .._validation import check_flag, check_number, check_texts
+from ..label_space import check_labels
 from ..modules import CompactBackbone, PretrainedBackbone
 from ..persistence import SavedModelMixin
 from ..text import train_tokenizer
@@ -333,13 +333,8 @@ class RCPTEncoder(
     def _check_data(self, X, y, unlabeled):
         """All texts, the unlabelled ones last, and the label sets of all or None."""
         X = check_texts(X)
-        labels = self.labels
-        if labels is not None and not isinstance(labels, LabelSpace):
-            raise TypeError(
-                f"`labels` must be a LabelSpace or None, got {type(labels).__name__}. "
-                "Build one with LabelSpace(names)."
-            )
-        label_sets = None if y is None else check_targets(y, len(X), labels)
+        check_labels(self.labels)
+        label_sets = None if y is None else check_targets(y, len(X), self.labels)
         if unlabeled is not None and not (isinstance(unlabeled, (list, tuple)) and not unlabeled):
             X = X + check_texts(unlabeled, name="unlabeled")
         if label_sets is not None:
@@ -363,10 +358,9 @@ class RCPTEncoder(
         check_number(self.checkpoint_steps, "checkpoint_steps", minimum=1, integer=True)
         if self.max_steps is not None:
             check_number(self.max_steps, "max_steps", minimum=1, integer=True)
-        for name in ("early_stopping", "own_key_positive"):
-            value = getattr(self, name)
-            if not (isinstance(value, (bool, np.bool_)) or (value is None and name[0] == "o")):
-                raise TypeError(f"`{name}` must be a bool, got {value!r}.")
+        check_flag(self.early_stopping, "early_stopping")
+        if self.own_key_positive is not None:
+            check_flag(self.own_key_positive, "own_key_positive")
         check_checkpoint_dir(self.checkpoint_dir)
         kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
         settings = resolve_settings(self, kind, n_texts)

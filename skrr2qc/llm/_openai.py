@@ -8,7 +8,7 @@ from .._validation import check_number
 from ._cache import Reply
 from ._http import Endpoint
 from ._retry import AskError, with_retries
-from ._run import Run
+from ._run import Run, check_shared_params
 
 _KIND = "chat.completions"
 _UNKNOWN_FIELD = (400, 422)  # how servers answer to a field that they do not know
@@ -168,15 +168,11 @@ class OpenAIGenerator(BaseEstimator):
     def _check_params(self):
         if not isinstance(self.model, str) or not self.model:
             raise ValueError(f"`model` must be the name of a model, got {self.model!r:.60}.")
-        check_number(self.temperature, "temperature", minimum=0)
-        check_number(self.max_tokens, "max_tokens", minimum=1, integer=True)
+        check_shared_params(self)
         check_number(self.timeout, "timeout", above=0)
         check_number(self.max_retries, "max_retries", minimum=0, integer=True)
         check_number(self.max_wait, "max_wait", above=0)
-        check_number(self.max_json_retries, "max_json_retries", minimum=0, integer=True)
         check_number(self.n_concurrent, "n_concurrent", minimum=1, integer=True)
-        if self.max_calls is not None:
-            check_number(self.max_calls, "max_calls", minimum=0, integer=True)
         for name in ("prompt_price", "completion_price"):
             if getattr(self, name) is not None:
                 check_number(getattr(self, name), name, minimum=0)

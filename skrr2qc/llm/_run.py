@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
+from .._validation import check_number
 from ._cache import as_cache, request_key
 from ._json import extract_json
 from ._protocol import (
@@ -234,6 +235,20 @@ class Run:
             text = f"{text} The {n_kept} others are in `.answers`{where}."
         kind = CallLimitError if is_limit else GenerationError
         raise kind(text, answers, failures) from (None if is_limit else verdict)
+
+
+def check_shared_params(generator):
+    """Check the parameters that all adapters have.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    check_number(generator.temperature, "temperature", minimum=0)
+    check_number(generator.max_tokens, "max_tokens", minimum=1, integer=True)
+    check_number(generator.max_json_retries, "max_json_retries", minimum=0, integer=True)
+    if generator.max_calls is not None:
+        check_number(generator.max_calls, "max_calls", minimum=0, integer=True)
 
 
 def start_usage(generator, prices):

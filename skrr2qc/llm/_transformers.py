@@ -6,10 +6,9 @@ from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
-from .._validation import check_number
 from ._cache import Reply
 from ._retry import AskError
-from ._run import Run
+from ._run import Run, check_shared_params
 
 _KIND = "transformers.generate"
 _LOCK = threading.Lock()  # torch has one random state: one text is drawn at a time
@@ -133,11 +132,7 @@ class TransformersGenerator(BaseEstimator):
 
         if not isinstance(self.model, (str, Path)) or not str(self.model):
             raise TypeError(f"`model` must be a folder or a name, got {self.model!r:.60}.")
-        check_number(self.temperature, "temperature", minimum=0)
-        check_number(self.max_tokens, "max_tokens", minimum=1, integer=True)
-        check_number(self.max_json_retries, "max_json_retries", minimum=0, integer=True)
-        if self.max_calls is not None:
-            check_number(self.max_calls, "max_calls", minimum=0, integer=True)
+        check_shared_params(self)
         resolve_device(self.device)
 
     def _ask(self, run, messages, seed, key, is_retry):

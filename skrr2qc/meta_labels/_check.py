@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
-from ..label_space import LabelSpace
+from ..label_space import LabelSpace, is_iterable
 from ._reading import reading_of
 from ._rules import (
     MetaMap,
@@ -282,7 +282,7 @@ def check_settings(
             )
     aliases, links = dict(aliases or {}), {}
     for lower, uppers in (hypernyms or {}).items():
-        if isinstance(uppers, bytes | Mapping) or not _can_be_iterated(uppers):
+        if isinstance(uppers, bytes | Mapping) or not is_iterable(uppers):
             raise TypeError(
                 f"hypernyms[{lower!r:.80}] must be a str or a sequence of them, got "
                 f"{type(uppers).__name__}."
@@ -301,14 +301,6 @@ def check_settings(
             )
     all_above(links)
     return resolve_aliases(aliases), links
-
-
-def _can_be_iterated(value) -> bool:
-    try:
-        iter(value)
-    except TypeError:
-        return False
-    return True
 
 
 def report_on(

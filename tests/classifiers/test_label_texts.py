@@ -8,10 +8,11 @@ from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.pipeline import FeatureUnion
 
 from skrr2qc import LabelSpace
-from skrr2qc.baselines import TfidfLinearClassifier
-from skrr2qc.classifiers._blend import ChannelBlend
+from skrr2qc.baselines import TfidfLinearClassifier, _tfidf
+from skrr2qc.classifiers._blend import ChannelBlend, channel_logits
 from skrr2qc.classifiers._label_texts import LabelTextSimilarity, add_label_texts
 from skrr2qc.classifiers._parts import logits_of
 
@@ -106,6 +107,65 @@ def test_likeness_is_what_unseen_labels_are_ranked_by():
     lifted = logit(scores[:, 1:].astype(float)) + 0.25
     standard = (own[:, 1:] - own.mean()) / own.std()
     assert_allclose(lifted, 0.5 * standard, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def rows_read(monkeypatch):
+    """Numbers of texts of which features were made, in order."""
+    read = []
+    for kind in (CountVectorizer, FeatureUnion):  # a TfidfVectorizer is one of the former
+
+        def counted(self, X, *args, _transform=kind.transform, **params):
+            read.append(len(X))
+            return _transform(self, X, *args, **params)
+
+        monkeypatch.setattr(kind, "transform", counted)
+    return read
+
+
+def two_channels(analyzer, kind=TfidfLinearClassifier):
+    """The lexical channel and the one of label texts, with one vectorizer."""
+    lexical = kind(analyzer=analyzer, random_state=0).fit(TEXTS, np.tile(np.eye(3), (3, 1)))
+    return {
+        "lexical": lexical,
+        "label_texts": LabelTextSimilarity(LABELS, lexical.vectorizer_).fit(TEXTS),
+    }
+
+
+@pytest.mark.parametrize("analyzer", ["char", CountVectorizer()], ids=["tf-idf", "counts"])
+@pytest.mark.parametrize("n_rows", [None, 2])
+def test_shared_features_are_made_once(analyzer, n_rows, rows_read, monkeypatch):
+    """And scores are what each channel gives by itself, to the last bit; in blocks, too."""
+    channels = two_channels(analyzer)
+    if n_rows:
+        monkeypatch.setattr(_tfidf, "_BLOCK_ENTRIES", 3 * n_rows)
+    texts = ["the median", "a quadratic equation", "", "circle area", "of 面积 a"]
+    rows_read.clear()
+    logits = channel_logits(channels, texts)
+    assert rows_read == [5]
+    for name, channel in channels.items():
+        assert_array_equal(logits[name], logits_of(channel, texts))
+        assert logits[name].dtype == np.float32
+    assert sum(rows_read) == 3 * 5
+
+
+class Halved(TfidfLinearClassifier):
+    """What someone may make of it."""
+
+    def decision_function(self, X):
+        return super().decision_function(X) / 2
+
+
+@pytest.mark.parametrize("what", ["channel", "vectorizer"])
+def test_features_of_another_channel_or_vectorizer_are_not_shared(what, rows_read):
+    channels = two_channels("char", Halved if what == "channel" else TfidfLinearClassifier)
+    if what == "vectorizer":
+        channels["label_texts"] = LabelTextSimilarity(LABELS).fit(TEXTS)
+    rows_read.clear()
+    logits = channel_logits(channels, ["the median"])
+    assert len(rows_read) >= 2
+    for name, channel in channels.items():
+        assert_array_equal(logits[name], logits_of(channel, ["the median"]))
 
 
 def test_one_label_has_a_column():

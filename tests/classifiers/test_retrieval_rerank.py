@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from sklearn.utils.fixes import parse_version
@@ -42,6 +42,7 @@ from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.meta_labels import NameDecomposer
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
+from skrr2qc.persistence import load_model
 
 
 def make_encoder(**params):
@@ -1523,6 +1524,26 @@ def test_best_scores_alone(fitted, questions, k):
     assert_array_equal(np.sort(sparse.data.reshape(-1, k), axis=1), best)
     rows = np.repeat(np.arange(len(texts)), k)
     assert_array_equal(sparse.data, dense[rows, sparse.indices])
+
+
+def test_features_of_texts_are_made_once(labelled_texts, questions, monkeypatch, tmp_path):
+    """For the lexical channel and the one of label texts together; in a loaded model, too."""
+    read = []
+
+    def counted(self, X, **params):
+        read.append(len(X))
+        return transform(self, X, **params)
+
+    transform = FeatureUnion.transform
+    force_weights(monkeypatch, THREE)
+    X, Y = labelled_texts
+    classifier = make_classifier(labels=questions.labels).fit(X, Y)
+    expected = classifier.pipeline_.predict_proba(X)  # which asks each channel by itself
+    monkeypatch.setattr(FeatureUnion, "transform", counted)
+    for model in (classifier, load_model(classifier.save(tmp_path / "model"))):
+        read.clear()
+        assert_array_equal(model.predict_proba(X), expected)
+        assert read == [80]
 
 
 @pytest.mark.parametrize("k", [0, 13, 1.5, "2"])

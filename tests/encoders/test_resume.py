@@ -1,14 +1,9 @@
-"""RCPTEncoder killed by SIGKILL and taken up again: bit-equal weights; refused checkpoints.
-
-Processes are forked from a server that has imported everything, and does nothing else.
-"""
+"""RCPTEncoder killed by SIGKILL and taken up again: bit-equal weights; refused checkpoints."""
 
 import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +16,9 @@ from skrr2qc._checkpoint import Checkpoint
 from skrr2qc._training import TextNet
 from skrr2qc.encoders import _ranks
 from skrr2qc.testing import make_tiny_texts
+from tests.reference.forked_server import Server, serve_jobs, wait_for_signal
 from tests.reference.tiny_bert import WORDS, save_tiny_bert
 
-ROOT = Path(__file__).resolve().parents[2]
 EVERY = 3  # updates; an epoch has four to seven
 NAMES = ["circle", "triangle", "equation", "sample"]
 PARENTS = {"circle": "geometry", "triangle": "geometry", "equation": "algebra", "geometry": "x"}
@@ -67,22 +62,13 @@ def make_encoder(folder, **params):
 
 
 def serve():
-    """For each line, a job, fork a process that does it; tell how it ended."""
     make_encoder(None, n_epochs=1).fit(*data())  # what a first fit loads is loaded once
-    for line in sys.stdin:
-        job = json.loads(line)
-        if "backbone" in job["params"]:
-            RCPTEncoder(job["params"]["backbone"], n_epochs=0).fit(["a text"])
-        pid = os.fork()
-        if not pid:
-            try:
-                run(**job)
-                os._exit(0)
-            except BaseException as error:  # the child must not go on as a second server
-                print("failed", repr(error), flush=True)
-                os._exit(1)
-        status = os.waitpid(pid, 0)[1]
-        print("ended", os.waitstatus_to_exitcode(status), flush=True)
+    serve_jobs({"fit": run}, load_backbone)
+
+
+def load_backbone(job):
+    if "backbone" in job["params"]:
+        RCPTEncoder(job["params"]["backbone"], n_epochs=0).fit(["a text"])
 
 
 def run(folder, out, params, stop=None, seed=None, most_sets=None):
@@ -117,56 +103,32 @@ def wait_at(place, number):
         calls.append(self)
         if len(calls) == number:
             assert place != "label text" or self.title == "label texts"
-            print("ready", os.getpid(), flush=True)
-            while True:
-                signal.pause()
+            wait_for_signal()
         return result
 
     setattr(owner, name, call)
 
 
-class Server:
-    """The server, seen from the tests."""
-
-    def __init__(self):
-        code = "from tests.encoders.test_resume import serve; serve()"
-        one_thread = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=ROOT, env=os.environ | one_thread | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def _start(self, folder, out, params, **job):
-        job |= {"folder": folder and str(folder), "out": str(out), "params": params}
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().rstrip().split(" ", maxsplit=1)
+class Fits(Server):
+    """The server with its one job, a fit."""
 
     def fit(self, folder, out, params, **job):
         """Results of a fit that runs to its end."""
-        said = self._start(folder, out, params, **job)
-        if said[0] == "failed":
-            self.process.stdout.readline()
-        assert said == ["ended", "0"]
-        with np.load(f"{out}.npz") as arrays:
-            return dict(arrays)
+        return self.do("fit", out, folder=folder, params=params, **job)
 
     def fit_and_kill(self, folder, out, params, stop, **job):
         """Fit up to a place, and send SIGKILL there."""
-        said = self._start(folder, out, params, stop=stop, **job)
-        assert said[0] == "ready", said
-        os.kill(int(said[1]), signal.SIGKILL)
-        assert self.process.stdout.readline() == f"ended {-signal.SIGKILL}\n"
+        job |= {"folder": folder, "params": params, "stop": stop}
+        said, end = self.send(signal.SIGKILL, "fit", out, **job)
+        assert said == []
+        assert end == f"ended {-signal.SIGKILL}"
         assert not Path(f"{out}.npz").exists()
 
 
 @pytest.fixture(scope="module")
 def server():
-    server = Server()
-    with server.process:
+    with Fits("tests.encoders.test_resume") as server:
         yield server
-        server.process.stdin.close()
 
 
 @pytest.fixture(scope="module")
