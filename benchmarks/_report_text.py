@@ -259,7 +259,7 @@ def _losses(marked):
         if found:
             parts.append(f"in {title}: {', '.join(found)}")
     if not parts:
-        return "No peer leads in any of the five."
+        return "No peer leads in any of these figures."
     return f"Peers lead {'; '.join(parts)}."
 
 
