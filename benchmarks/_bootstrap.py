@@ -100,13 +100,36 @@ def paired_bootstrap(left, right, *, n_resamples=N_RESAMPLES, random_state=0):
     """
     if len({outcome.truth for outcome in (*left, *right)}) != 1:
         raise ValueError("only runs on the same texts can be compared text by text")
-    n_texts = left[0].Y.shape[0]
+    figures = resampled_figures(
+        {"left": left, "right": right}, n_resamples=n_resamples, random_state=random_state
+    )
+    observed, *resampled = figures["left"] - figures["right"]
+    return observed, np.array(resampled)
+
+
+def resampled_figures(groups, *, n_resamples=N_RESAMPLES, random_state=0):
+    """Figures of groups of runs, each averaged over its runs, on resamples that all share.
+
+    Parameters
+    ----------
+    groups : dict of lists of Outcome or Ranking
+        Of the same texts; at least one group.
+    n_resamples : int
+    random_state : int or sequence of int
+
+    Returns
+    -------
+    figures : dict of ndarray of shape (1 + n_resamples, f)
+        The texts themselves first.
+    """
+    n_texts = next(iter(groups.values()))[0].Y.shape[0]
     rng = np.random.default_rng(random_state)
-    blocks = [
-        _difference(left, right, _draw(n_texts, min(_BLOCK, n_resamples - start), rng))
-        for start in range(0, n_resamples, _BLOCK)
-    ]
-    return _difference(left, right, np.ones((1, n_texts)))[0], np.concatenate(blocks)
+    figures = {name: [_means(group, np.ones((1, n_texts)))] for name, group in groups.items()}
+    for start in range(0, n_resamples, _BLOCK):
+        weights = _draw(n_texts, min(_BLOCK, n_resamples - start), rng)
+        for name, group in groups.items():
+            figures[name].append(_means(group, weights))
+    return {name: np.concatenate(blocks) for name, blocks in figures.items()}
 
 
 def interval(resampled, level=0.95):
@@ -150,11 +173,15 @@ def ndcg_of_ranked(Y, ranked):
     """nDCG of each row of ranked labels (n, k); nan for a row without a label."""
     k = ranked.shape[1]
     gains = 1 / np.log2(np.arange(2, k + 2))
-    rows = np.arange(Y.shape[0])[:, None]
-    hits = (np.asarray(Y[rows, ranked].todense()) > 0) & (ranked >= 0)
     n_true = np.diff(Y.indptr)
     ideal = np.concatenate([[np.nan], np.cumsum(gains)])[np.minimum(n_true, k)]
-    return hits @ gains / ideal
+    return is_true(Y, ranked) @ gains / ideal
+
+
+def is_true(Y, labels):
+    """Whether labels (n, k) are true; -1, which stands for none, never is."""
+    hits = np.asarray(Y[np.arange(Y.shape[0])[:, None], labels].todense()) > 0
+    return hits & (labels >= 0)
 
 
 def _draw(n_texts, n_resamples, rng):
@@ -165,9 +192,8 @@ def _draw(n_texts, n_resamples, rng):
     return counts.reshape(n_resamples, n_texts).astype(np.float64)
 
 
-def _difference(left, right, weights):
-    means = [np.mean([o.figures(weights) for o in side], axis=0) for side in (left, right)]
-    return means[0] - means[1]
+def _means(group, weights):
+    return np.mean([outcome.figures(weights) for outcome in group], axis=0)
 
 
 def _pack_labels(Y):

@@ -24,7 +24,7 @@ def describe_machine():
         "commit": _commit(),
         "machine": {
             "cpu": _processor(),
-            "cores": _n_cores(),
+            "cores": n_cores(),
             "threads": torch.get_num_threads(),
             "bf16": bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -61,7 +61,8 @@ def _processor():
     return platform.processor() or platform.machine()
 
 
-def _n_cores():
+def n_cores():
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

@@ -5,10 +5,11 @@ The figures of the paper are those of arXiv 2411.01841: Table 3-4 (all models), 
 """
 
 import numpy as np
-import scipy.sparse as sp
 
 from skrr2qc import metrics
 
+from ._bootstrap import is_true
+from ._per_text import first_label
 from ._table import _markdown
 
 SETS = ("da20k", "baidu_hs4")
@@ -111,10 +112,7 @@ def top_figures(ranking, labels=None):
     if not len(rows):
         return [float("nan")] * 4
     Y, top = Y[rows], ranking.top[rows]
-    indices = np.arange(len(rows))[:, None]
-    hits = (np.asarray(Y[indices, top].todense()) > 0) & (top >= 0)
-    found = np.flatnonzero(top[:, 0] >= 0)
-    first = sp.csr_matrix((np.ones(len(found)), (found, top[found, 0])), Y.shape)
+    hits, first = is_true(Y, top), first_label(top, Y.shape[1])
     macro = metrics.label_f1(Y, first, average="macro", zero_division=1)
     values = (hits[:, 0].mean(), hits[:, :2].mean(), metrics.label_f1(Y, first), macro)
     return [100 * float(value) for value in values]

@@ -21,6 +21,7 @@ from skrr2qc import MultilabelThresholdTuner, TfidfLinearClassifier
 from skrr2qc.model_selection import train_holdout_split
 
 from ._environments import environment_python
+from ._machine import n_cores
 
 _SCRIPTS = Path(__file__).parent / "peers"
 _HELD_OUT = 0.1
@@ -310,7 +311,6 @@ class _Child:
         self.name, self.python, self.peer = name, python, PEERS[name]
         self.folder = Path(tempfile.mkdtemp(prefix="skrr2qc-"))
         self._removed = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self._time_limit = None
         (self.folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
 
     def fit(self, inputs, Y, deadline):
@@ -364,7 +364,7 @@ def n_threads():
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if wanted.isdecimal() and int(wanted):
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return n_cores()
 
 
 def _version(peer):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from skrr2qc import metrics
 
-from ._bootstrap import fingerprint, ndcg_of_ranked
+from ._bootstrap import fingerprint, is_true, ndcg_of_ranked
 from ._records import append_record, read_lines
 
 FIGURES = (
@@ -112,11 +112,11 @@ class Ranking:
     @cached_property
     def _of_texts(self):
         weights = 1 / metrics.jain_propensities(_with_counts(self.counts, self.n_train))
-        hits = _is_true(self.Y, self.top)
+        hits = is_true(self.Y, self.top)
         weighted = self.Y.multiply(weights).tocsr()
         best = metrics.top_k(weighted, self.top.shape[1])
         gains = (hits * weights[self.top]).sum(axis=1)
-        best_gains = (_is_true(self.Y, best) * weights[best]).sum(axis=1)
+        best_gains = (is_true(self.Y, best) * weights[best]).sum(axis=1)
         is_tail = sp.diags_array((self.counts <= MAX_TAIL).astype(float))
         tail = _canonical(self.Y @ is_tail)
         ndcg = (ndcg_of_ranked(Y, self.top) for Y in (self.Y, tail))
@@ -124,9 +124,7 @@ class Ranking:
 
     @cached_property
     def _first_label(self):
-        n = len(self.top)
-        rows = np.flatnonzero(self.top[:, 0] >= 0)
-        return sp.csr_matrix((np.ones(len(rows)), (rows, self.top[rows, 0])), (n, self.Y.shape[1]))
+        return first_label(self.top, self.Y.shape[1])
 
     def _macro_f1(self, weights, predicted):
         """Mean over labels that have a text among those drawn."""
@@ -134,6 +132,12 @@ class Ranking:
         n_hits = weights @ predicted.multiply(self.Y).tocsr()
         f1 = 2 * n_hits / np.maximum(n_true + n_predicted, 1)
         return (f1 * (n_true > 0)).sum(axis=1) / (n_true > 0).sum(axis=1)
+
+
+def first_label(top, n_labels):
+    """Indicator (n, L) of the labels that rank first; an empty row where none was retrieved."""
+    rows = np.flatnonzero(top[:, 0] >= 0)
+    return sp.csr_matrix((np.ones(len(rows)), (rows, top[rows, 0])), (len(top), n_labels))
 
 
 def append_ranking(path, run, ranking):
@@ -170,12 +174,6 @@ def _with_counts(counts, n_rows):
     rows = np.concatenate([np.arange(count) for count in counts])
     indptr = np.concatenate([[0], np.cumsum(counts)])
     return sp.csc_matrix((np.ones(len(rows)), rows, indptr), (n_rows, len(counts))).tocsr()
-
-
-def _is_true(Y, labels):
-    """Whether labels (n, k) are true; -1 never is."""
-    is_hit = np.asarray(Y[np.arange(Y.shape[0])[:, None], labels].todense()) > 0
-    return is_hit & (labels >= 0)
 
 
 def _mean_defined(weights, values):

@@ -59,6 +59,15 @@ def append_record(path, record):
         os.fsync(file.fileno())
 
 
+def per_text_file(path):
+    """Where that is kept which the runs of a file of records made of each text.
+
+    These files hold true labels of sets that must not be copied: git ignores their names.
+    """
+    path = Path(path)
+    return path.with_name(f"{path.stem}_per_text.jsonl")
+
+
 def check_writable(path):
     """Raise a ValueError unless a file can be written there."""
     path = Path(path)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from . import _paper_tables, _per_text
-from ._bootstrap import _BLOCK, N_RESAMPLES, _draw, interval
+from ._bootstrap import N_RESAMPLES, interval, resampled_figures
 from ._paper_tables import derive_top
 from ._per_text import read_rankings
-from ._records import read_lines
+from ._records import per_text_file, read_lines
 from ._report_data import FIGURES
 
 EDGES = (0, 1, 3, 6, 11, 26, 1_000_000)
@@ -71,7 +71,7 @@ def derive(kept, folder, known, say):
     """
     rankings = {}
     for name in ("compare", "ablation"):
-        rankings |= read_rankings(Path(folder, f"{name}_per_text.jsonl"))
+        rankings |= read_rankings(per_text_file(Path(folder, f"{name}.jsonl")))
     lines = []
     for section in [*kept.sections, *kept.ablation]:
         pairs = [*section.pairs(same=True), *section.pairs(same=False), *section.steps()]
@@ -126,24 +126,12 @@ def _found(section, rankings, say):
 def _resampled(found, entries):
     """Figures of the texts and of resamples of them, by the runs of an entry.
 
-    All see the same resamples, and those that `paired_bootstrap` draws: a difference is one of
-    two entries of the result.
+    Those that `paired_bootstrap` draws: a difference is one of two entries of the result.
     """
     wanted = {entry.runs: found[entry.runs] for entry in entries if entry.runs in found}
     if not wanted:
         return {}
-    n_texts = next(iter(wanted.values()))[0].Y.shape[0]
-    rng = np.random.default_rng(_SEED)
-    figures = {runs: [_means(group, np.ones((1, n_texts)))] for runs, group in wanted.items()}
-    for start in range(0, N_RESAMPLES, _BLOCK):
-        weights = _draw(n_texts, min(_BLOCK, N_RESAMPLES - start), rng)
-        for runs, group in wanted.items():
-            figures[runs].append(_means(group, weights))
-    return {runs: np.concatenate(blocks) for runs, blocks in figures.items()}
-
-
-def _means(group, weights):
-    return np.mean([ranking.figures(weights) for ranking in group], axis=0)
+    return resampled_figures(wanted, n_resamples=N_RESAMPLES, random_state=_SEED)
 
 
 def _difference(section, left, right, fresh):

@@ -18,7 +18,7 @@ from ._models import MODELS, check_models, find_encoder
 from ._peers import PEERS, make_environment
 from ._per_text import append_ranking
 from ._processes import OverTime
-from ._records import append_record, check_writable, find_record, read_records
+from ._records import append_record, check_writable, find_record, per_text_file, read_records
 from ._runs import Task, key_of, load, measure, stopped
 from ._sets import known_sets
 from ._table import format_report
@@ -163,17 +163,11 @@ def _measure(task, texts, options):
     record, ranking = found
     if ranking is not None:
         record["run"] = uuid4().hex[:12]
-        append_ranking(rankings_of(options.out), record["run"], ranking)  # a record promises it
+        append_ranking(per_text_file(options.out), record["run"], ranking)  # a record promises it
     append_record(options.out, record)
     if ranking is not None:
         _tell(title, record)
     return record
-
-
-def rankings_of(out):
-    """The file beside that of the records with what runs made of each text."""
-    out = Path(out)
-    return out.with_name(f"{out.stem}_per_text{out.suffix}")
 
 
 def _tell(title, record):

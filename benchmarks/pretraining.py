@@ -6,8 +6,6 @@ the same head; ``--report`` draws the tables of kept runs; ``costs`` measures th
 """
 
 import ast
-import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from ._command_line import (
 from ._effect import SETTINGS, EffectTask, estimated_seconds, key_of, run
 from ._effect_table import format_effect
 from ._models import find_encoder
-from ._records import append_record, check_writable, find_record, read_records
+from ._records import append_record, check_writable, find_record, per_text_file, read_records
 from ._runs import load
 from ._sets import check_sets
 from ._table import _markdown
@@ -145,7 +143,7 @@ def _effect(plan, options):
                 n_failed += not _measure(title, task, texts, options)
     records = _kept(options)
     if records:
-        print(format_effect(records, read_outcomes(_outcomes_of(options.out))))
+        print(format_effect(records, read_outcomes(per_text_file(options.out))))
     return int(n_failed > 0)
 
 
@@ -164,7 +162,7 @@ def _measure(title, task, texts, options):
     if found is None:
         return False
     record, outcome = found
-    append_outcome(_outcomes_of(options.out), record["run"], outcome)  # a record promises it
+    append_outcome(per_text_file(options.out), record["run"], outcome)  # a record promises it
     append_record(options.out, record)
     figures = record["figures"]
     say(
@@ -199,7 +197,7 @@ def _show_plan(plan, options):
 def _report(files):
     records, outcomes = read_reported(files, _effect_records), {}
     for file in map(Path, files):
-        outcomes |= read_outcomes(_outcomes_of(file))
+        outcomes |= read_outcomes(per_text_file(file))
     print(format_effect(records, outcomes))
     return 0
 
@@ -210,13 +208,3 @@ def _kept(options):
 
 def _effect_records(file):
     return [record for record in read_records(file) if "setting" in record]
-
-
-def _outcomes_of(file):
-    """Where the outcomes of the runs of a file are kept."""
-    return file.with_name(f"{file.stem}_per_text.jsonl")
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
-    sys.exit(main())

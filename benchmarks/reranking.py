@@ -8,7 +8,6 @@ solutions; ``table`` draws the tables of kept records.
 
 import argparse
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ._bootstrap import read_outcomes
 from ._command_line import attempt, read_reported, say, when
 from ._decomposition import decomposition_records
 from ._machine import describe_machine
-from ._records import append_record, check_writable, read_lines
+from ._records import append_record, check_writable, per_text_file, read_lines
 from ._reranking_table import MEASUREMENTS, format_reranking
 from ._reranking_variants import Case, difference_records, keep_outcomes
 from ._sets import check_sets
@@ -119,7 +118,7 @@ def _measure(case, options):
     if found is None:
         return False
     records, outcomes = found
-    keep_outcomes(_outcomes_of(options.out), outcomes)  # a record promises them
+    keep_outcomes(per_text_file(options.out), outcomes)  # a record promises them
     for record in records:
         append_record(options.out, record)
         say(f"{case.title}: {_summary(record)}")
@@ -128,7 +127,7 @@ def _measure(case, options):
 
 def _keep_differences(options):
     """Draw and keep the intervals of what was measured, over all seeds at hand."""
-    lines, outcomes = _measurements(options.out), read_outcomes(_outcomes_of(options.out))
+    lines, outcomes = _measurements(options.out), read_outcomes(per_text_file(options.out))
     kept = [line for line in lines if line["measurement"] == "differences"]
     records = [line for line in lines if line["measurement"] == options.job]
     for record in difference_records(records, outcomes, kept):
@@ -146,13 +145,3 @@ def _summary(record):
 
 def _measurements(file):
     return [line for line in read_lines(file) if line.get("measurement") in MEASUREMENTS]
-
-
-def _outcomes_of(file):
-    """Where the outcomes of the runs of a file are kept; no part of the repository."""
-    return file.with_name(f"{file.stem}_per_text.jsonl")
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
-    sys.exit(main())

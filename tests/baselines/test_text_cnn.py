@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 import skrr2qc.baselines._text_cnn as text_cnn
 from skrr2qc import TextCNNClassifier
+from tests.reference.word_order import word_order_texts
 
 
 @pytest.fixture
@@ -27,13 +28,7 @@ def classifier():
 
 def test_learns_the_order_of_words(classifier):
     """A bag of words cannot: both labels have the same words."""
-    rng = np.random.default_rng(0)
-    fillers = ["one", "two", "six", "ten"]
-    Y = np.eye(2, dtype=int)[rng.integers(2, size=120)]
-    texts = []
-    for row in Y:
-        pair = "circle square" if row[0] else "square circle"
-        texts.append(f"{' '.join(rng.choice(fillers, 3))} {pair} {rng.choice(fillers)}")
+    texts, Y = word_order_texts()
     classifier.set_params(n_epochs=15, lr=5e-3, dropout=0.1).fit(texts[:80], Y[:80])
     predicted = classifier.predict_proba(texts[80:]).argmax(axis=1)
     assert (predicted == Y[80:].argmax(axis=1)).mean() > 0.9
