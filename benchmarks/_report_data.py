@@ -18,7 +18,7 @@ FIGURES = {  # in the order of the tables
     "tail_ndcg_at_5": "tail nDCG@5",
 }
 MODELS = (
-    *("skrr2qc", "skrr2qc-no-rerank", "skrr2qc-tower", "skrr2qc-rcpt"),
+    *("skrr2qc", "skrr2qc-no-refit", "skrr2qc-no-rerank", "skrr2qc-tower", "skrr2qc-rcpt"),
     *("fine-tuning", "setfit", "frozen-logistic", "tfidf-linear", "textcnn", "label-attention"),
     *("omikuji", "napkinxc", "pecos"),
     *(f"ablation-{step}" for step in ("base", "tapt", "rcpt", "ccl", "rr", "all")),
