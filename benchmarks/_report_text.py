@@ -10,7 +10,8 @@ LEADS, TIES, LOSES = "▲", "=", "▼"
 README_SETS = ("arc", "da20k", "baidu_hs4", "hoc")
 _README_FIGURES = ("ndcg_at_5", "tail_ndcg_at_5")
 _SHOWN = {**FIGURES, "micro_f1": "micro-F1"}  # of each set
-_ALWAYS_IN_README = ("tfidf-linear",)
+_LINEAR = "tfidf-linear"
+_ALWAYS_IN_README = (_LINEAR,)
 _N_BEST = 2  # peers of a set
 _EARLIER = "†"
 _WALL_CLOCK = "‡"
@@ -96,6 +97,26 @@ def curves(kept):
     if not rows:
         return _nothing("runs on fewer training texts")
     return "\n".join(_markdown(["set", "model", "nDCG@5 by training texts"], rows, n_text=3))
+
+
+def costs(kept):
+    """One row a set and encoder: what our default takes, and what a linear model takes."""
+    rows = []
+    for section in kept.sections:
+        linear = [e for e in section.entries if e.model == _LINEAR and not e.is_wall_clock]
+        for entry in section.entries:
+            if entry.model == OURS and not entry.stopped and not entry.is_wall_clock:
+                epochs = {record["fitted"].get("n_epochs") for record in entry.records}
+                cells = [_cell(entry.values(n), digits) for n, (_, digits) in COSTS.items()]
+                sizes = [f"{section.example[n]:,}" for n in ("n_train", "n_labels")]
+                others = [value for e in linear for value in e.values("fit_seconds")]
+                name = section.name, entry.encoder
+                rows.append([*name, *sizes, _cell(list(epochs), 0), *cells, _cell(others, 0)])
+    if not rows:
+        return _nothing("runs of the default")
+    titles = [title for title, _ in COSTS.values()]
+    header = ["set", "backbone", "texts", "labels", "epochs", *titles, f"{_LINEAR}: fit, s"]
+    return "\n".join(_markdown(header, rows))
 
 
 def ablation(kept, derived):

@@ -1,9 +1,9 @@
 """Redraw tables and pictures from kept results: ``python -m benchmarks.report``.
 
-Computes no run. Fills the parts between markers in README.md and docs/benchmarks.md, and the
-pictures in docs/_static/benchmarks. Where outcomes text by text are at hand, the differences of
-models are derived from them anew and kept in ``report.jsonl``; they are not published, what is
-derived from them is.
+Computes no run. Fills the parts between markers in README.md, docs/benchmarks.md and
+docs/costs.md, and the pictures in docs/_static/benchmarks. Where outcomes text by text are at
+hand, the differences of models are derived from them anew and kept in ``report.jsonl``; they are
+not published, what is derived from them is.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from ._report_pairs import derive, read_derived, write_derived
 from ._report_pictures import MIN_BINS, MIN_PAIRS, all_data, draw
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/costs.md")
 PICTURES = "docs/_static/benchmarks"
 _NONE = "*No runs kept yet.*"
 _DATA = "pictures.json"
@@ -111,6 +111,7 @@ def parts(kept, derived, data):
         "sets": text.sets(kept),
         "curves": text.curves(kept),
         "ablation": text.ablation(kept, derived),
+        "costs": text.costs(kept),
         "machine": text.machine(kept),
         "paper": format_paper_tables(kept, derived, kept.measurements) or _NONE,
         "eurlex": format_eurlex(kept.records) or _NONE,

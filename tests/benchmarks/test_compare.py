@@ -128,6 +128,7 @@ def test_variants_differ_from_the_method_in_what_they_leave_out(texts):
     left_out = {
         "skrr2qc-tower": {"lexical", "label_texts"},
         "skrr2qc-no-rerank": {"reranker"},
+        "skrr2qc-no-refit": {"refit"},
     }
     for name, changed in left_out.items():
         variant = parameters_of(MODELS[name](0, "compact", texts.labels), "compact", "compact")

@@ -32,6 +32,7 @@ PAGE = "\n\n".join(
         *("cost picture", "frequency picture", "curves picture", "ablation picture"),
     )
 )
+COSTS = "by hand\n<!-- measured: costs -->\n<!-- measured: end of costs -->\n"
 README = (
     "by hand\n<!-- measured: table -->\nold\n<!-- measured: end of table -->\n\n"
     "<!-- measured: readme picture -->\n<!-- measured: end of readme picture -->\nby hand\n"
@@ -50,6 +51,7 @@ class Bench:
         self.results.mkdir(parents=True)
         (root / "docs").mkdir()
         (root / "docs" / "benchmarks.md").write_text(PAGE, encoding="utf-8")
+        (root / "docs" / "costs.md").write_text(COSTS, encoding="utf-8")
         (root / "README.md").write_text(README, encoding="utf-8")
         self.truth = np.arange(N_TEXTS) % N_LABELS
 
@@ -75,7 +77,7 @@ class Bench:
             **{"set": "arc", "part": "test", "n_train": 127, "n_test": N_TEXTS},
             **{"n_labels": N_LABELS, "subset": None, "n_characters": None, "model": model},
             **{"encoder": encoder, "seed": 0, "parameters": {}, "version": "0.1"},
-            **{"figures": figures, "warnings": []},
+            **{"figures": figures, "fitted": {"n_epochs": 12}, "warnings": []},
             **(MACHINE | changes),
         }
         if keep:
@@ -391,6 +393,21 @@ def test_check_finds_a_missing_picture(drawn, capsys):
     (drawn.root / report.PICTURES / "cost.svg").unlink()
     assert drawn.draw("--check") == 1
     assert "cost.svg" in capsys.readouterr().err
+
+
+def test_costs_of_the_default_beside_a_linear_model(bench):
+    bench.record("skrr2qc", encoder="compact")
+    bench.record("tfidf-linear", costs={"fit_processor_seconds": 7.0})
+    bench.record("skrr2qc", encoder="minilm", set="hoc", costs={"fit_processor_seconds": 9.0})
+    bench.record("skrr2qc-tower", encoder="compact", set="hoc")
+    bench.stopped("skrr2qc", encoder="compact", set="cpv")
+    bench.draw()
+    page = (bench.root / "docs" / "costs.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()[4:-1]]
+    assert rows == [
+        ["arc", "compact", "127", "8", "12", "100", "1.00", "500", "7"],
+        ["hoc", "minilm", "127", "8", "12", "9", "1.00", "500", "-"],
+    ]
 
 
 def test_prose_around_the_parts_stays(drawn):
