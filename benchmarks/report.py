@@ -36,7 +36,7 @@ _ABOUT = {
     "one panel a set, one line a model",
     "curves": "nDCG@5 by the number of training texts, one panel a set, one line a model",
     "ablation": "nDCG@5 and tail nDCG@5 of each step, one panel a set",
-    "readme": "nDCG@5 against seconds of training on four sets, one mark a model",
+    "readme": "nDCG@5 against seconds of training, one panel a set, one mark a model",
 }
 
 
