@@ -308,7 +308,9 @@ def test_a_peer_that_fails(stub, texts, job):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process there")
-def test_an_interrupt_ends_the_process(stub, texts):
+def test_an_interrupt_ends_the_process(stub, texts, request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     thread = threading.Thread(target=interrupt_once_asked, args=(stub, threading.main_thread()))
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
         thread.start()
