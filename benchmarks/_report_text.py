@@ -104,12 +104,12 @@ def costs(kept):
     rows = []
     for section in kept.sections:
         linear = [e for e in section.entries if e.model == _LINEAR and not e.is_wall_clock]
+        others = [value for e in linear for value in e.values("fit_seconds")]
         for entry in section.entries:
             if entry.model == OURS and not entry.stopped and not entry.is_wall_clock:
                 epochs = {record["fitted"].get("n_epochs") for record in entry.records}
                 cells = [_cell(entry.values(n), digits) for n, (_, digits) in COSTS.items()]
                 sizes = [f"{section.example[n]:,}" for n in ("n_train", "n_labels")]
-                others = [value for e in linear for value in e.values("fit_seconds")]
                 name = section.name, entry.encoder
                 rows.append([*name, *sizes, _cell(list(epochs), 0), *cells, _cell(others, 0)])
     if not rows:

@@ -6,6 +6,8 @@ the same head; ``--report`` draws the tables of kept runs; ``costs`` measures th
 """
 
 import ast
+import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -208,3 +210,8 @@ def _kept(options):
 
 def _effect_records(file):
     return [record for record in read_records(file) if "setting" in record]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
+    sys.exit(main())

@@ -8,6 +8,7 @@ solutions; ``table`` draws the tables of kept records.
 
 import argparse
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -145,3 +146,8 @@ def _summary(record):
 
 def _measurements(file):
     return [line for line in read_lines(file) if line.get("measurement") in MEASUREMENTS]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of loading; before its import
+    sys.exit(main())
