@@ -51,7 +51,7 @@ def _fingerprint(head, X, Y):
     known = {name: params[name] for name in params if name not in _LEFT_OUT}
     if head.validation_fraction is None:
         del known["patience"]
-    known |= resolve_head(head)
+    known |= resolve_head(head, Y.shape[0])
     if callable(known["loss"]):
         known["loss"] = _content_hash("loss", known["loss"])
     seed = head.random_state

@@ -21,6 +21,8 @@ from ._tower_training import LOSSES
 
 # On arrays, where a step costs next to nothing.
 _ON_FEATURES = {"loss": "bce", "n_frozen_layers": 0, "n_epochs": 40, "lr": 5e-3}
+# With more texts than this, a backbone's own number of epochs shrinks, to the least at most.
+_MANY_TEXTS, _LEAST_EPOCHS = 20_000, 4
 
 
 def check_head(head):
@@ -90,8 +92,14 @@ def tunes_backbone(head):
     return head.encoder is not None and hasattr(head.encoder_, "backbone_")
 
 
-def resolve_head(head):
+def resolve_head(head, n_texts=0):
     """Loss, frozen layers, epochs and learning rate: of the head, or else of its backbone.
+
+    Parameters
+    ----------
+    head : ClassCenterHead
+    n_texts : int, default=0
+        To train on; many of them need fewer epochs.
 
     Returns
     -------
@@ -102,8 +110,15 @@ def resolve_head(head):
         backbone = get_backbone(head.encoder_)
         likes = {name: getattr(backbone, name) for name in likes if name != "loss"}
         likes["loss"] = backbone.label_loss
+        likes["n_epochs"] = _epochs_for(n_texts, likes["n_epochs"])
     given = {name: getattr(head, name) for name in likes}
     return {name: likes[name] if value is None else value for name, value in given.items()}
+
+
+def _epochs_for(n_texts, n_epochs):
+    """As many steps as `_MANY_TEXTS` would take, from there on."""
+    fewer = round(n_epochs * _MANY_TEXTS / max(n_texts, _MANY_TEXTS))
+    return min(n_epochs, max(_LEAST_EPOCHS, fewer))
 
 
 def _check_training(head):

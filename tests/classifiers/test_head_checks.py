@@ -13,10 +13,10 @@ from tests.reference.tiny_bert import save_tiny_bert
 X = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
 
 
-def resolved(head):
+def resolved(head, n_texts=0):
     if head.encoder is not None:
         head.encoder_ = head.encoder
-    return resolve_head(head)
+    return resolve_head(head, n_texts)
 
 
 def test_on_features():
@@ -37,6 +37,22 @@ def test_on_a_backbone(tiny_encoder, tmp_path):
 def test_what_is_given_holds(tiny_encoder):
     given = {"loss": "focal", "n_frozen_layers": 0, "n_epochs": 1, "lr": 0.5}
     assert resolved(ClassCenterHead(FrozenEstimator(tiny_encoder), **given)) == given
+
+
+@pytest.mark.parametrize(
+    ("n_texts", "n_epochs"), [(20_000, 12), (24_000, 10), (30_000, 8), (48_000, 5), (10**6, 4)]
+)
+def test_many_texts_take_fewer_epochs(tiny_encoder, n_texts, n_epochs):
+    head = ClassCenterHead(FrozenEstimator(tiny_encoder))
+    assert resolved(head, n_texts)["n_epochs"] == n_epochs
+    assert resolved(head.set_params(n_epochs=10), n_texts)["n_epochs"] == 10
+    assert resolved(ClassCenterHead(), n_texts)["n_epochs"] == 40
+
+
+def test_few_epochs_stay(tmp_path):
+    save_tiny_bert(tmp_path)
+    bert = RCPTEncoder(str(tmp_path), n_epochs=0).fit(["a text"])
+    assert resolved(ClassCenterHead(FrozenEstimator(bert)), 10**6)["n_epochs"] == 3
 
 
 @pytest.mark.parametrize(
