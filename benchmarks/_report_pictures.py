@@ -6,7 +6,7 @@ The data is what counts as the same picture: the bytes of a drawing change with 
 import re
 from io import StringIO
 
-from ._report_data import BASE, MODELS, OURS
+from ._report_data import BASE, FIGURES, MODELS, OURS
 from ._report_pairs import BINS
 from ._report_text import README_SETS
 
@@ -23,6 +23,7 @@ _STYLES = {
 }  # fmt: skip
 _OTHER = ("#999999", ".")
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_ABLATION_FIGURES = ("ndcg_at_5", "tail_ndcg_at_5")  # a panel each: the steps are small
 _STEPS = [model for model in MODELS if model.startswith(BASE.partition("-")[0])]
 
 
@@ -83,7 +84,7 @@ def ablation_data(sections):
         section.name: {
             entry.model: [
                 None if entry.mean(f) is None else round(100 * entry.mean(f), 2)
-                for f in ("ndcg_at_5", "tail_ndcg_at_5")
+                for f in _ABLATION_FIGURES
             ]
             for entry in section.entries
             if not entry.stopped
@@ -115,7 +116,8 @@ def draw(name, data, path):
         "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "axes.axisbelow": True,
     }  # fmt: skip
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **style}):
-        figure, axes = _panels(len(data), has_legend=name != "ablation")
+        n_panels = len(data) * (len(_ABLATION_FIGURES) if name == "ablation" else 1)
+        figure, axes = _panels(n_panels, has_legend=name != "ablation")
         handles = _DRAWERS[name](axes, data)
         if handles:
             names = sorted(handles, key=_order)
@@ -197,21 +199,17 @@ def _draw_curves(axes, data):
 
 
 def _draw_ablation(axes, data):
-    marks = (("nDCG@5", "#c8102e", "o"), ("tail nDCG@5", "#2166ac", "D"))
-    handles = {}
-    for ax, (title, steps) in zip(axes, data.items(), strict=True):
-        names = [step for step in _STEPS if step in steps]
-        for column, (label, color, marker) in enumerate(marks):
-            values = [steps[name][column] for name in names]
-            shown = [float("nan") if value is None else value for value in values]
-            drawn = ax.plot(shown, range(len(names)), marker, color=color, markersize=4)
-            handles.setdefault(label, drawn[0])
+    panels = [(title, column) for title in data for column in range(len(_ABLATION_FIGURES))]
+    for ax, (title, column) in zip(axes, panels, strict=True):
+        names = [step for step in _STEPS if step in data[title]]
+        values = [data[title][name][column] for name in names]
+        shown = [float("nan") if value is None else value for value in values]
+        ax.plot(shown, range(len(names)), "o", color="#c8102e", markersize=4)
         ax.set_yticks(range(len(names)), [name.partition("-")[2] for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.margins(x=0.15)
-        ax.set_title(title)
-    _label_outer(axes, "%", "")
-    return handles
+        ax.set_title(f"{title}: {FIGURES[_ABLATION_FIGURES[column]]}")
+    _label_outer(axes, "%", "", shared="y")
 
 
 def _label_outer(axes, xlabel, ylabel, *, shared=""):

@@ -35,7 +35,7 @@ _ABOUT = {
     "frequency": "Recall among the five best labels by the number of training texts of a label, "
     "one panel a set, one line a model",
     "curves": "nDCG@5 by the number of training texts, one panel a set, one line a model",
-    "ablation": "nDCG@5 and tail nDCG@5 of each step, one panel a set",
+    "ablation": "nDCG@5 and tail nDCG@5 of each step, a panel each, a row a set",
     "readme": "nDCG@5 against seconds of training, one panel a set, one mark a model",
 }
 

@@ -479,7 +479,7 @@ def test_pictures_are_small_on_white_and_always_the_same(drawn_data, tmp_path):
     ("name", "data", "n_panels"),
     [
         ("curves", {"a": {"pecos": [[10, 20.0], [20, 30.0]]}}, 1),
-        ("ablation", {"a": {"ablation-base": [40.0, None], "ablation-rr": [50.0, 9.0]}}, 1),
+        ("ablation", {"a": {"ablation-base": [40.0, None], "ablation-rr": [50.0, 9.0]}}, 2),
         ("cost", {s: {"pecos": [0.01, 50.0], "other": [9.0, 60.0]} for s in "abc"}, 3),
         ("frequency", {s: {"skrr2qc (compact)": [None, 1, 2, 3, 4, 99]} for s in "ab"}, 2),
     ],
