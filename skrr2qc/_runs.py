@@ -52,6 +52,21 @@ def checkpoints_in(folder):
 
 
 @contextmanager
+def undone_on_failure(estimator):
+    """A fit inside that fails, or is stopped, leaves the estimator as it was before.
+
+    Else the names of new labels would stand beside the scores of an old model.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@contextmanager
 def open_run(estimator, part, fingerprint, draw_seed):
     """Checkpoint of the fit of an estimator, if it is to have one; notes for who interrupts it.
 

@@ -1,5 +1,6 @@
 """Checks of texts, targets and label maps, shared by every estimator."""
 
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -228,6 +229,15 @@ def _can_be_iterated(value):
     return True
 
 
+@contextmanager
+def in_terms_of(name):
+    """Errors of a `LabelSpace` about label sets call them by the argument that they came by."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("label_sets", f"`{name}`", 1)) from None
+
+
 def _from_sequence(Y, labels, name):
     if isinstance(Y, (str, bytes)):
         raise TypeError(f"`{name}` must hold one label set per text, got the single {Y!r:.40}.")
@@ -261,10 +271,8 @@ def _from_sequence(Y, labels, name):
             f"`{name}` holds label names, which need a label space: pass "
             "labels=LabelSpace(names), or an indicator matrix (n, L)."
         )
-    try:
+    with in_terms_of(name):
         return labels.encode(Y)
-    except (TypeError, ValueError) as error:  # in terms of the argument that it came by
-        raise type(error)(str(error).replace("label_sets", f"`{name}`", 1)) from None
 
 
 def _rectangular(rows, name):

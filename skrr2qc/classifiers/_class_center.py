@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._checkpoint import make_writable
+from .._runs import undone_on_failure
 from .._state import ModuleStateMixin
 from .._training import (
     TextNet,
@@ -91,10 +92,12 @@ class ClassCenterHead(
         Layers that are not trained, counted from below, with the embeddings; 0 trains all.
         None leaves it to the backbone: half of a pretrained one, none of the compact one.
     n_epochs : int, default=None
-        Passes over the texts. None leaves it to the backbone: 12 for the compact one, 3 for a
-        pretrained one; 12 become fewer from 20,000 texts on, but never fewer than 4.
+        Passes over the rows. None leaves it to the backbone: 12 for the compact one, 3 for a
+        pretrained one; 12 become fewer from 20,000 rows on, but never fewer than 4. Without an
+        encoder, on features, None means 40.
     lr : float, default=None
-        Peak learning rate. None leaves it to the backbone.
+        Peak learning rate. None leaves it to the backbone: 1e-3 for the compact one, 3e-4 for a
+        pretrained one. Without an encoder, None means 5e-3.
     schedule : {"linear", "onecycle"}, default="linear"
         Rise over a tenth of the steps and fall to zero along lines, or over three tenths along
         cosines.
@@ -251,21 +254,22 @@ class ClassCenterHead(
             held out.
         """
         self._check_parameters()
-        X, Y, self.classes_, self._is_multilabel = check_head_data(self, X, y)
         device = resolve_device(self.device)
-        check_loss(self.loss, Y, device)
-        check_frozen_layers(self.n_frozen_layers, self.encoder)
-        if self.checkpoint_dir is not None:
-            make_writable(Path(self.checkpoint_dir))  # or the encoder would be trained before
-        if self.encoder is not None:
-            self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
-        with (
-            open_head_run(self, X, Y) as (checkpoint, seed),
-            seeded(self.random_state, seed=seed) as rng,
-        ):
-            inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
-            self.history_ = self._fit_module(inputs, Y, rng, device, checkpoint)
-        self.centers_ = self._label_head().centers.detach().cpu().numpy()
+        with undone_on_failure(self):
+            X, Y, self.classes_, self._is_multilabel = check_head_data(self, X, y)
+            check_loss(self.loss, Y, device)
+            check_frozen_layers(self.n_frozen_layers, self.encoder)
+            if self.checkpoint_dir is not None:
+                make_writable(Path(self.checkpoint_dir))  # or the encoder would be trained before
+            if self.encoder is not None:
+                self.encoder_ = clone(self.encoder).fit(X, Y)  # a no-op when the caller froze it
+            with (
+                open_head_run(self, X, Y) as (checkpoint, seed),
+                seeded(self.random_state, seed=seed) as rng,
+            ):
+                inputs = self._tokens(X) if self._tunes_backbone() else self._features(X)
+                self.history_ = self._fit_module(inputs, Y, rng, device, checkpoint)
+            self.centers_ = self._label_head().centers.detach().cpu().numpy()
         return self
 
     def decision_function(self, X):

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import namedtuple
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,10 +12,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._memory import check_cacheable, fit_cached
-from .._runs import checkpoints_in, noting_interrupt
+from .._runs import checkpoints_in, noting_interrupt, undone_on_failure
 from .._thresholds import best_global_threshold, check_rule, choose_decision
 from .._training import resolve_device
-from .._validation import check_label_matrix, check_number, check_texts
+from .._validation import check_label_matrix, check_number, check_texts, in_terms_of
 from ..baselines import TfidfLinearClassifier
 from ..encoders import RCPTEncoder
 from ..label_space import LabelSpace
@@ -198,10 +199,10 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         check_rule(self.threshold)
         resolve_device(self.device)
         check_parts(self)
-        X, Y = self._check_data(X, Y)
-        self._check_before_work(Y)
-        self.classes_ = np.arange(Y.shape[1])
-        with checkpoints_in(self.checkpoint_dir):
+        with undone_on_failure(self), checkpoints_in(self.checkpoint_dir):
+            X, Y = self._check_data(X, Y)
+            self._check_before_work(Y)
+            self.classes_ = np.arange(Y.shape[1])
             train, held_out = self._split(Y)
             self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
             parts = self._fit_parts([X[i] for i in train], Y[train])
@@ -259,17 +260,18 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         ----------
         X : sequence of n str
         k : int, default=5
-            At most the number of labels.
+            More than there are labels means all.
 
         Returns
         -------
-        names : ndarray of shape (n, k), of str
+        names : ndarray of shape (n, min(k, L)), of str
             Best first; column numbers where the classifier knows no names.
-        scores : ndarray of shape (n, k), float32
+        scores : ndarray of shape (n, min(k, L)), float32
         """
         check_is_fitted(self)
         X = check_texts(X)
         n_labels = len(self.classes_)
+        k = min(check_number(k, "k", minimum=1, integer=True), n_labels)
         columns, best = topk_arrays(lambda rows: self._scores(X[rows]), len(X), n_labels, k)
         if self.labels_ is None:
             return columns, best
@@ -308,8 +310,11 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
     def _check_data(self, X, Y):
         X = check_texts(X)
         labels = self.labels
+        if isinstance(Y, Iterator):
+            Y = list(Y)
         if labels is None and _holds_names(Y):
-            labels = LabelSpace.from_targets(Y)
+            with in_terms_of("Y"):
+                labels = LabelSpace.from_targets(Y)
         Y = check_label_matrix(Y, n_samples=len(X), labels=labels)
         if not Y.nnz:
             raise ValueError(
@@ -542,7 +547,8 @@ def _noting(part):
 
 
 def _holds_names(Y):
-    if hasattr(Y, "shape") or isinstance(Y, (str, bytes)) or not hasattr(Y, "__len__"):
+    """Whether targets are sets of names; a Series or one-dimensional array may hold them, too."""
+    if getattr(Y, "ndim", 1) != 1 or isinstance(Y, (str, bytes)) or not hasattr(Y, "__len__"):
         return False
     return any(
         isinstance(row, (set, frozenset)) or any(isinstance(item, str) for item in row)

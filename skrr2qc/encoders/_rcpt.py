@@ -10,11 +10,11 @@ import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._runs import check_checkpoint_dir, open_run
+from .._runs import check_checkpoint_dir, open_run, undone_on_failure
 from .._state import ModuleStateMixin
 from .._training import draw_seed, resolve_device, seeded
 from .._validation import check_flag, check_number, check_texts
@@ -287,14 +287,13 @@ class RCPTEncoder(
         X, label_sets = self._check_data(X, y, unlabeled)
         settings = self._check_parameters(len(X))
         device = resolve_device(self.device)
-        fresh = clone(self)  # a fit that fails, or is stopped, leaves this one as it was
-        with self._open_run(X, label_sets, settings) as (checkpoint, seed):
+        run = self._open_run(X, label_sets, settings)
+        with undone_on_failure(self), run as (checkpoint, seed):
             with seeded(self.random_state, seed=seed) as rng:
-                ids = fresh._start(X, rng)
-                fresh.history_ = fresh._pretrain(settings, ids, label_sets, rng, device, checkpoint)
-            fresh.backbone_.eval()
-            fresh.label_embeddings_ = fresh._label_embeddings(settings, ids, label_sets, device)
-        vars(self).update({k: value for k, value in vars(fresh).items() if k.endswith("_")})
+                ids = self._start(X, rng)
+                self.history_ = self._pretrain(settings, ids, label_sets, rng, device, checkpoint)
+            self.backbone_.eval()
+            self.label_embeddings_ = self._label_embeddings(settings, ids, label_sets, device)
         self._n_features_out = self.backbone_.hidden_size
         return self
 

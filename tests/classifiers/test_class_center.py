@@ -274,6 +274,17 @@ def test_training_leaves_the_encoder_trainable_and_awake_as_it_was(bert, bert_te
     assert not bert.backbone_.training
 
 
+@pytest.mark.parametrize("loss", [None, lambda z, Y: 1 / 0])
+def test_a_fit_that_fails_leaves_the_head_that_there_was(labelled_texts, tiny_encoder, loss):
+    X, Y = labelled_texts
+    head = ClassCenterHead(FrozenEstimator(tiny_encoder), n_epochs=1, random_state=0).fit(X, Y)
+    before = head.predict_proba(X)
+    head.set_params(**({"n_frozen_layers": 99} if loss is None else {"loss": loss}))
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        head.fit(X, Y[:, :3])
+    assert_array_equal(head.predict_proba(X), before)
+
+
 @pytest.mark.parametrize("n_frozen_layers", [5, 99])
 def test_more_frozen_layers_than_there_are(bert, bert_texts, n_frozen_layers, monkeypatch):
     monkeypatch.setattr(ClassCenterHead, "_train", None)

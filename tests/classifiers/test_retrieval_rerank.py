@@ -238,6 +238,31 @@ def test_label_names_as_targets(questions, fitted_on_indicators, form):
     assert without.predict_topk(X[:2], k=3)[0].shape == (2, 3)
 
 
+@pytest.mark.parametrize("form", ["series", "array", "iterator"])
+def test_label_sets_come_in_what_holds_them(questions, form):
+    X, names = list(questions.texts), questions.labels.decode(questions.Y)
+    as_array = np.empty(len(names), dtype=object)
+    as_array[:] = [set(row) for row in names]
+    expected = make_classifier(lexical=None).fit(X, names)
+    if form == "series":
+        given = pytest.importorskip("pandas").Series(list(as_array))
+    else:
+        given = as_array if form == "array" else (set(row) for row in names)
+    found = make_classifier(lexical=None).fit(X, given)
+    assert found.labels_ == expected.labels_
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "names", [[set()] * 80, [{1}] * 80, [{""}] * 80, [["a", None]] * 80], ids=str
+)
+def test_bad_label_sets_are_named_as_they_came(labelled_texts, fits, names):
+    with pytest.raises((TypeError, ValueError), match=r"`Y`") as caught:
+        make_classifier().fit(labelled_texts[0], names)
+    assert "label_sets" not in str(caught.value)
+    assert fits == []
+
+
 def test_unknown_label_name_stops_before_training(labelled_texts, fits):
     X, _ = labelled_texts
     names = [{"circle"}] * (len(X) - 1) + [{"cirlce"}]
@@ -1492,6 +1517,47 @@ def test_decomposer_that_returns_something_else(labelled_texts, questions, fits,
     assert fits == []
 
 
+# --- failing ----------------------------------------------------------------------------------
+
+
+class Stopping(ClassifierMixin, BaseEstimator):
+    """A lexical channel whose fit is stopped: encoder and head are new by then."""
+
+    def fit(self, X, y):
+        raise KeyboardInterrupt
+
+    def predict_proba(self, X):
+        raise AssertionError("never fitted")
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"lexical": Stopping()}, KeyboardInterrupt),
+        ({"head__n_frozen_layers": 99}, ValueError),
+        ({"reranker": "no"}, (TypeError, ValueError)),
+    ],
+)
+def test_a_fit_that_ends_early_leaves_the_model_that_there_was(questions, params, error):
+    """Else the old scores would stand under the names of the new labels."""
+    X, names = list(questions.texts), questions.labels.decode(questions.Y)
+    classifier = make_classifier().fit(X, names)
+    labels, best = classifier.predict_topk(X, k=3)
+    before = dict(vars(classifier))
+    others = [{f"other {name}" for name in row} for row in names]
+    classifier.set_params(**params)
+    with pytest.raises(error):
+        classifier.fit(X, others)
+    after = classifier.predict_topk(X, k=3)
+    assert_array_equal(after[0], labels)
+    assert_array_equal(after[1], best)
+    assert vars(classifier).keys() == before.keys()
+    fresh = clone(classifier)
+    with pytest.raises(error):
+        fresh.fit(X, others)
+    assert not any(name.endswith("_") for name in vars(fresh))
+
+
 # --- prediction -------------------------------------------------------------------------------
 
 
@@ -1503,6 +1569,11 @@ def test_topk_is_the_head_of_the_sorted_scores(fitted, questions, k):
     assert_array_equal(best, np.take_along_axis(scores, order, axis=1))
     assert_array_equal(names, np.array(questions.labels.names)[order])
     assert best.dtype == np.float32
+
+
+def test_topk_of_more_than_there_are_is_all(fitted, questions):
+    names, best = fitted.predict_topk(questions.texts[:3], k=99)
+    assert names.shape == best.shape == (3, 12)
 
 
 def test_topk_without_names_gives_columns(labelled_texts):
@@ -1552,7 +1623,7 @@ def test_best_scores_of_an_impossible_number(fitted, k):
         fitted.predict_proba(["x"], top_k=k)
 
 
-@pytest.mark.parametrize("k", [0, 13, 1.5, "2"])
+@pytest.mark.parametrize("k", [0, -1, 1.5, "2"])
 def test_topk_of_an_impossible_number(fitted, k):
     with pytest.raises((ValueError, TypeError), match="`k`"):
         fitted.predict_topk(["x"], k=k)
