@@ -3,6 +3,7 @@
 import warnings
 from collections import namedtuple
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,6 +38,12 @@ from ._tower_training import check_frozen_layers, check_loss
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
 _MAX_TO_CHOOSE_C = 2_000_000  # labels x rows: half a minute, at most, for each penalty tried
 
+_DEFAULT_PARTS = {  # what None stands for
+    "encoder": partial(RCPTEncoder, n_epochs=0),
+    "head": ClassCenterHead,
+    "reranker": partial(MetaLabelReranker, combine="learned"),
+}
+_PARTS = (*_DEFAULT_PARTS, "lexical", "meta_labels")
 _Parts = namedtuple("_Parts", "channels reranker")
 # Arrays of shape (n, L), but for `meta`: (n, M), or None where meta-labels are not asked.
 Stages = namedtuple("Stages", "retrieval meta reranked final")
@@ -171,6 +178,31 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set parameters by name, those of parts as ``head__n_epochs``.
+
+        A part that is None becomes the default one, with these parameters.
+
+        Returns
+        -------
+        self : RetrievalRerankClassifier
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or a part that is a word is to have one.
+        """
+        parts = {key.partition("__")[0] for key in params if "__" in key} - params.keys()
+        for name in parts.intersection(_PARTS):
+            if getattr(self, name) is None and name in _DEFAULT_PARTS:
+                params[name] = _DEFAULT_PARTS[name]()
+            elif not hasattr(getattr(self, name), "set_params"):
+                raise ValueError(
+                    f"`{name}` is {getattr(self, name)!r} and has no parameters: pass an estimator "
+                    f"as `{name}`."
+                )
+        return super().set_params(**params)
 
     def fit(self, X, Y, unlabeled=None):
         """Train encoder, head and reranker, and choose weight and threshold on held-out rows.
@@ -307,6 +339,11 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         tags.input_tags.two_d_array = False
         return tags
 
+    def _part(self, name):
+        """The part of that name, or what None stands for."""
+        part = getattr(self, name)
+        return _DEFAULT_PARTS[name]() if part is None else part
+
     def _check_data(self, X, Y):
         X = check_texts(X)
         labels = self.labels
@@ -341,7 +378,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
 
     def _check_before_work(self, Y):
         """Say now what would be found out once the encoder is trained."""
-        encoder = RCPTEncoder(n_epochs=0) if self.encoder is None else self.encoder
+        encoder = self._part("encoder")
         for offset, part in enumerate((encoder, self.head, self.lexical, self.reranker)):
             if hasattr(part, "get_params"):
                 check_cacheable(self.memory, inherit(part, self, offset))
@@ -388,7 +425,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
 
     def _fit_encoder(self, X, Y, held_out, unlabeled):
         """The encoder reads all texts, and no label that is to be predicted from its vectors."""
-        encoder = RCPTEncoder(n_epochs=0) if self.encoder is None else self.encoder
+        encoder = self._part("encoder")
         encoder = inherit(encoder, self, 0)
         known = encoder.get_params(deep=False)
         if "labels" in known and known["labels"] is None:
@@ -411,7 +448,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         `C` is the penalty that an earlier training of the default lexical channel chose.
         """
         frozen = FrozenEstimator(self.encoder_)
-        head = ClassCenterHead() if self.head is None else self.head
+        head = self._part("head")
         reads_labels = self._reads_labels()
         texts, targets = add_label_texts(X, Y, self.labels_) if reads_labels else (X, Y)
         with _noting("head"):
@@ -448,8 +485,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         by_default = self.reranker is None and (has_map or hasattr(head, "embed"))
         if isinstance(self.reranker, str) or (self.reranker is None and not by_default):
             return None
-        default = MetaLabelReranker(combine="learned")
-        reranker = default if self.reranker is None else clone(self.reranker)
+        reranker = clone(self._part("reranker"))
         if reranker.labels is None:
             reranker.set_params(labels=self.labels_)
         if reranker.needs_classifier(head):

@@ -124,6 +124,36 @@ def test_nested_parameters_reach_the_parts(questions):
 
 
 @pytest.mark.filterwarnings("ignore:.* labels have no training text")
+def test_parameters_of_default_parts(labelled_texts, questions):
+    """None stands for a part, and a search over its parameters need not spell it out."""
+    given = {"encoder__hidden_size": 16, "encoder__vocab_size": 300, "head__n_epochs": 1}
+    classifier = RetrievalRerankClassifier(validation_fraction=0.25, random_state=0)
+    found = classifier.set_params(**given).fit(*labelled_texts)
+    assert found.encoder.n_epochs == 0
+    expected = make_classifier().fit(*labelled_texts)
+    assert_array_equal(
+        found.predict_proba(questions.texts), expected.predict_proba(questions.texts)
+    )
+    assert clone(classifier).set_params(reranker__alpha=0.5).reranker.combine == "learned"
+    whole = RetrievalRerankClassifier().set_params(head=ClassCenterHead(lr=1.0), head__n_epochs=2)
+    assert (whole.head.lr, whole.head.n_epochs) == (1.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lexical__C", "`lexical` is 'tfidf' and has no parameters: pass an estimator"),
+        ("reranker__alpha", "`reranker` is 'passthrough'"),
+        ("meta_labels__language", "`meta_labels` is 'auto'"),
+        ("head__depth", "'depth'"),
+        ("tail__C", "'tail'"),
+    ],
+)
+def test_parameters_that_are_not_there(name, message):
+    with pytest.raises(ValueError, match=message):
+        RetrievalRerankClassifier(reranker="passthrough").set_params(**{name: 1})
+
+
 def test_grid_search(questions):
     search = GridSearchCV(
         make_classifier(
