@@ -1,5 +1,6 @@
 """What can be compared: models by name, and encoders by name or folder."""
 
+import hashlib
 import importlib.util
 import os
 from functools import partial
@@ -193,7 +194,7 @@ def find_encoder(name):
     Returns
     -------
     shown : str
-        Never a path: of a folder, its last part.
+        Never a path: of a folder, its last part and the beginning of a hash of its files.
     backbone : str
 
     Raises
@@ -213,13 +214,23 @@ def find_encoder(name):
         return name, str(Path(spec.origin).parent / "model")
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder.resolve().name, str(folder)
+        return f"{folder.resolve().name} {_digest(folder)}", str(folder)
     if name.count("/") == 1 and not name.startswith((".", "~", os.sep)):
         return name, name
     raise ValueError(
         f"there is no encoder {name!r}: give 'compact', 'minilm', a folder that exists, or the "
         "owner/name of an encoder on the hub"
     )
+
+
+def _digest(folder):
+    """Eight digits of a hash of all files: folders of one name may hold different encoders."""
+    found = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        found.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return found.hexdigest()[:8]
 
 
 def parameters_of(estimator, encoder, shown):

@@ -153,16 +153,23 @@ def _long_tail(kept, derived):
 
 def _decompositions(measurements):
     rows = []
-    runs = [m for m in measurements if m.get("measurement") == "effect" and "variants" in m]
-    for name in dict.fromkeys(run["set"] for run in runs):
+    runs = [
+        m
+        for m in measurements
+        if (m.get("measurement"), m.get("part")) == ("effect", "test") and "variants" in m
+    ]
+    for name, encoder in dict.fromkeys((run["set"], run["encoder"]) for run in runs):
         for kind, shown in _MAP_NAMES.items():
-            seeds = {m["seed"]: m for m in runs if (m["set"], m["map"]) == (name, kind)}
+            place = (name, encoder, kind)
+            seeds = {m["seed"]: m for m in runs if (m["set"], m["encoder"], m["map"]) == place}
             for variant in ("product", "learned"):
                 found = [m["variants"][variant] for m in seeds.values() if variant in m["variants"]]
                 if found:
                     names = ("precision_at_1", "ndcg_at_5", "macro_f1_at_1_paper")
                     means = [100 * np.mean([f[n] for f in found]) for n in names]
-                    rows.append([name, shown, variant, str(len(found)), *_percent(means)])
+                    rows.append(
+                        [f"{name} ({encoder})", shown, variant, str(len(found)), *_percent(means)]
+                    )
     if not rows:
         return ""
     published = "; ".join(

@@ -21,7 +21,7 @@ def read_records(path):
     if not path.exists():
         return []
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -37,10 +37,10 @@ def read_records(path):
 def read_lines(path):
     """Kept measurements of any kind; a line that an interrupted run tore is none."""
     path, found = Path(path), []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in _lines(path) if path.exists() else []:
         with suppress(ValueError):
             found.append(json.loads(line))
-    return found
+    return [line for line in found if isinstance(line, dict)]
 
 
 def find_record(records, key):
@@ -78,6 +78,11 @@ def check_writable(path):
     target = path if path.exists() else path.parent
     if not os.access(target, os.W_OK):
         raise ValueError(f"--out: {target} cannot be written; choose another place")
+
+
+def _lines(path):
+    """Lines of a file; bytes that are no text make a line that is no record."""
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _identity(record):

@@ -9,6 +9,7 @@ from ._records import read_lines, read_records
 from ._table import _group, _texts_of
 
 OURS = "skrr2qc"
+_OURS_ONCE = "skrr2qc-no-refit"
 FIGURES = {  # in the order of the tables
     "precision_at_1": "P@1",
     "ndcg_at_5": "nDCG@5",
@@ -106,6 +107,12 @@ class Section:
         return self.entries[0].records[0]
 
     @cached_property
+    def ours(self):
+        """Our default; where there is none, the default without its second training."""
+        found = [[e for e in self.entries if e.model == name] for name in (OURS, _OURS_ONCE)]
+        return found[0] or found[1]
+
+    @cached_property
     def peers(self):
         return [entry for entry in self.entries if entry.is_peer]
 
@@ -123,9 +130,11 @@ class Section:
         pairs : list of (Entry, Entry)
             Of our entry and the peer, in the order of the peers.
         """
-        ours = [entry for entry in self.entries if entry.model == OURS]
         return [
-            (our, peer) for peer in self.peers for our in ours if _is_same(our, peer, ours) == same
+            (our, peer)
+            for peer in self.peers
+            for our in self.ours
+            if _is_same(our, peer, self.ours) == same
         ]
 
     def steps(self):
@@ -141,7 +150,7 @@ class Kept:
     Attributes
     ----------
     sections : list of Section
-        Each set, trained on as many of its texts as any run.
+        Each set, on the number of training texts that most models were trained on.
     curves : list of list of Section
         For each set that was also trained on fewer texts, all its sections, few texts first.
     ablation : list of Section
@@ -170,7 +179,12 @@ def read_kept(folder):
     families = [list(g) for _, g in groupby(compared, key=lambda s: _family(s.example))]
     curves = [family for family in families if len(family) > 1]
     measurements = read_lines(Path(folder, "reranking.jsonl"))
-    return Kept([family[-1] for family in families], curves, ablation, measurements)
+    return Kept([_fullest(family) for family in families], curves, ablation, measurements)
+
+
+def _fullest(family):
+    """The section with the most models; of several, the one with the most texts."""
+    return max(family, key=lambda s: (len(s.entries), s.example["n_train"]))
 
 
 def _costs(record):

@@ -13,10 +13,11 @@ import numpy as np
 from . import _paper_tables, _per_text
 from ._bootstrap import N_RESAMPLES, interval, resampled_figures
 from ._paper_tables import derive_top
-from ._per_text import read_rankings
+from ._per_text import MAX_TAIL, read_rankings
 from ._records import per_text_file, read_lines
 from ._report_data import FIGURES
 
+MIN_PAIRS = 20  # of a test text and a label: fewer say nothing
 EDGES = (0, 1, 3, 6, 11, 26, 1_000_000)
 BINS = ("0", "1-2", "3-5", "6-10", "11-25", "26+")
 _DIGITS = 6  # enough to print, and the same on every machine
@@ -32,7 +33,7 @@ class Derived:
     """
 
     def __init__(self, lines):
-        self.lines = {_key(line): line for line in lines}
+        self.lines = {_key(line): line for line in lines if {"of", "runs"} <= line.keys()}
 
     def difference(self, left, right):
         """Difference, low and high end of its interval, by figure; None if it is not there."""
@@ -46,6 +47,14 @@ class Derived:
     def recall(self, entry):
         """Line of an entry's recall by training texts, or None."""
         return self.lines.get(("recall", entry.runs, ()))
+
+    def n_tail(self, section):
+        """Pairs of a test text and one of its labels in the tail; None if nobody counted them."""
+        line = next(filter(None, map(self.recall, section.entries)), None)
+        if line is None:
+            return None
+        ends = line["edges"][1:]
+        return sum(n for n, end in zip(line["n_pairs"], ends, strict=True) if end <= MAX_TAIL + 1)
 
 
 def read_derived(path):

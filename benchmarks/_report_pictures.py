@@ -7,10 +7,9 @@ import re
 from io import StringIO
 
 from ._report_data import BASE, FIGURES, MODELS, OURS
-from ._report_pairs import BINS
+from ._report_pairs import BINS, MIN_PAIRS
 from ._report_text import README_SETS
 
-MIN_PAIRS = 20  # of a test text and a label in a bin: fewer say nothing
 MIN_BINS = 3  # of a set
 _N_PEERS = 4  # lines beside ours in a panel
 _WIDTH, _PANEL_HEIGHT, _COLUMNS = 4.0, 1.75, 2  # inches; 390 pixels of a phone show them whole
@@ -34,7 +33,7 @@ def cost_data(sections):
         points = {
             e.name: [round(e.mean("fit_seconds"), 1), round(100 * e.mean("ndcg_at_5"), 2)]
             for e in section.entries
-            if not e.stopped and (e.is_peer or e.model == OURS)
+            if not (e.stopped or e.is_wall_clock) and (e.is_peer or e.model == OURS)
         }
         if len(points) > 1:
             found[section.name] = points

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from ._report_data import BASE, FIGURES, OURS
+from ._report_pairs import MIN_PAIRS
 from ._table import _cell, _markdown
 
 COSTS = {"fit_seconds": ("fit, s", 0), "ms_per_text": ("ms/text", 2), "memory_mib": ("MiB", 0)}
@@ -18,13 +19,13 @@ _WALL_CLOCK = "‡"
 _NBSP = "\u00a0"  # where a narrow column must not break
 
 
-def sets(kept):
+def sets(kept, derived):
     """One table a set, with its best figures in bold."""
     parts = []
     for section in kept.sections:
         header = ["model", *_SHOWN.values(), *(title for title, _ in COSTS.values())]
-        parts += [f"### {section.name}", "", _about(section), ""]
-        parts += [*_markdown(header, _set_rows(section), n_text=1), ""]
+        parts += [f"### {section.name}", "", _about(section, derived), ""]
+        parts += [*_markdown(header, _set_rows(section, derived), n_text=1), ""]
         if any(_is_earlier(entry) for entry in section.entries):
             parts += [f"{_EARLIER} An earlier run, of which no outcomes text by text are kept.", ""]
         if any(entry.is_wall_clock for entry in section.entries):
@@ -68,7 +69,7 @@ def leads(kept, derived, *, same):
     """One row a set and peer: differences in points, with intervals and marks."""
     rows = [
         [
-            f"{section.name} ({our.encoder})",
+            f"{section.name} ({_backbone(our)})",
             peer.name,
             *(_difference(ds.get(name)) for name in FIGURES),
         ]
@@ -105,12 +106,12 @@ def costs(kept):
     for section in kept.sections:
         linear = [e for e in section.entries if e.model == _LINEAR and not e.is_wall_clock]
         others = [value for e in linear for value in e.values("fit_seconds")]
-        for entry in section.entries:
-            if entry.model == OURS and not entry.stopped and not entry.is_wall_clock:
+        for entry in section.ours:
+            if not entry.stopped and not entry.is_wall_clock:
                 epochs = {record["fitted"].get("n_epochs") for record in entry.records}
                 cells = [_cell(entry.values(n), digits) for n, (_, digits) in COSTS.items()]
                 sizes = [f"{section.example[n]:,}" for n in ("n_train", "n_labels")]
-                name = section.name, entry.encoder
+                name = section.name, _backbone(entry)
                 rows.append([*name, *sizes, _cell(list(epochs), 0), *cells, _cell(others, 0)])
     if not rows:
         return _nothing("runs of the default")
@@ -163,7 +164,7 @@ def readme_table(kept, derived):
     """One row a model, one column a set: the best few peers of each set, and what they cost."""
     sections = {s.name: s for s in kept.sections if s.name in README_SETS}
     shown = _shown_in_readme(sections.values())
-    best = {(s.name, f): _best(s, f) for s in sections.values() for f in _README_FIGURES}
+    best = {(s.name, f): _best(s, f, derived) for s in sections.values() for f in _README_FIGURES}
     rows = []
     for model in shown:
         found = {
@@ -171,12 +172,13 @@ def readme_table(kept, derived):
             for name, s in sections.items()
         }
         cells = [_readme_cell(entry, name, best) for name, entry in found.items()]
-        seconds = [e.mean("fit_seconds") for e in found.values() if e and not e.stopped]
+        counted = [e for e in found.values() if e and not e.stopped and not e.is_wall_clock]
+        seconds = [e.mean("fit_seconds") for e in counted]
         rows.append([model, *cells, _range(seconds)])
     if not rows:
         return _nothing("runs")
     lines = _markdown(["model", *sections, "fit"], rows, n_text=1)
-    notes = ["; ".join(f"{name}: {_size(s)}" for name, s in sections.items()) + "."]
+    notes = ["; ".join(f"{name}: {_size(s, derived)}" for name, s in sections.items()) + "."]
     notes += [_readme_counts(sections.values(), derived)]
     notes += [f"{_EARLIER} An earlier run."] if any(_EARLIER in line for line in lines) else []
     return "\n".join([*lines, "", " ".join(filter(None, notes))])
@@ -188,9 +190,7 @@ def _readme_cell(entry, name, best):
     if entry.stopped:
         return f"> {_duration(entry.stopped)}"
     figures = " / ".join(
-        _bold(_cell(entry.values(f), 1, 100), f"{100 * best[name, f]:.1f}")
-        if entry.values(f)
-        else "-"
+        _bold(_cell(entry.values(f), 1, 100), best[name, f], 1, 100) if entry.values(f) else "-"
         for f in _README_FIGURES
     )
     return f"{figures} {_EARLIER}" if _is_earlier(entry) else figures
@@ -222,13 +222,13 @@ def _readme_counts(sections, derived):
     )
 
 
-def _set_rows(section):
+def _set_rows(section, derived):
     columns = [*((name, 1, 100) for name in _SHOWN), *((n, d, 1) for n, (_, d) in COSTS.items())]
-    best = {name: _best(section, name) for name, _, _ in columns}
+    best = {name: _best(section, name, derived) for name, _, _ in columns}
     rows = []
     for entry in section.entries:
         cells = [
-            _bold(_cell(entry.values(n), digits, factor), f"{factor * best[n]:.{digits}f}")
+            _bold(_cell(entry.values(n), digits, factor), best[n], digits, factor)
             if entry.values(n)
             else "-"
             for n, digits, factor in columns
@@ -285,32 +285,45 @@ def _losses(marked):
     return f"Peers lead {'; '.join(parts)}."
 
 
-def _about(section):
+def _about(section, derived):
     seeds = sorted({record["seed"] for e in section.entries for record in e.records})
     seeds = ", ".join(map(str, seeds))
-    return f"{_size(section)}. {'Seeds' if ',' in seeds else 'Seed'} {seeds}."
+    return f"{_size(section, derived)}. {'Seeds' if ',' in seeds else 'Seed'} {seeds}."
 
 
-def _size(section):
-    about = section.example
-    return (
-        f"{about['n_train']:,} training and {about['n_test']:,} test texts, "
-        f"{about['n_labels']:,} labels"
-    )
+def _size(section, derived):
+    about, n_tail = section.example, derived.n_tail(section)
+    parts = [
+        f"{about['n_train']:,} training and {about['n_test']:,} test texts",
+        f"{about['n_labels']:,} labels",
+        *([f"{_plural(n_tail, 'pair')} in the tail"] if n_tail is not None else []),
+    ]
+    return ", ".join(parts)
 
 
-def _best(section, figure):
-    """The best mean of a figure, or None."""
+def _backbone(our):
+    return our.encoder if our.model == OURS else f"{our.encoder}, refit=False"
+
+
+def _best(section, figure, derived):
+    """The best mean of a figure; None where it is the only one, or one of too few texts."""
     means = [e.mean(figure) for e in section.entries if e.values(figure)]
-    return (min if figure in COSTS else max)(means, default=None)
+    is_scarce = "tail" in figure and (derived.n_tail(section) or MIN_PAIRS) < MIN_PAIRS
+    if len(means) < 2 or is_scarce:
+        return None
+    return (min if figure in COSTS else max)(means)
 
 
-def _bold(cell, best):
+def _bold(cell, best, digits, factor):
     """A cell in bold if the best looks the same."""
-    return f"**{cell}**" if cell.partition(" ")[0] == best else cell
+    if best is None:
+        return cell
+    return f"**{cell}**" if cell.partition(" ")[0] == f"{factor * best:.{digits}f}" else cell
 
 
 def _range(seconds):
+    if not seconds:
+        return "-"
     low, high = _duration(min(seconds)), _duration(max(seconds))
     if low == high:
         return low

@@ -93,9 +93,16 @@ def load(name, *, part="test", n_characters=None, subset=None, limit_train=None)
     if limit_train is not None and limit_train < len(train[0]):
         train = _rows(train, rng.permutation(len(train[0]))[:limit_train])
     selection = {"subset": subset, "n_characters": n_characters}
-    place = {label: column for column, label in enumerate(data.labels.names)}
-    groups = {g: [place[label] for label in known] for g, known in label_groups(name).items()}
+    groups = _columns_of_groups(label_groups(name), data.labels.names)
     return TextSet(name, part, data.labels, *train, *test, selection, groups)
+
+
+def _columns_of_groups(groups, names):
+    place = {label: column for column, label in enumerate(names)}
+    unknown = [label for known in groups.values() for label in known if label not in place]
+    if unknown:
+        raise ValueError(f"`groups` of labels.json names {unknown[0]!r}, which is no label")
+    return {group: [place[label] for label in known] for group, known in groups.items() if known}
 
 
 def key_of(task, texts):

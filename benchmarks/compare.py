@@ -11,6 +11,7 @@ import os
 import sys
 from itertools import product
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from uuid import uuid4
 
 from ._command_line import attempt, attempt_fit, check_least, check_names, read_reported, say, when
@@ -77,6 +78,7 @@ def _check(options):
     if options.out is None:
         raise ValueError("--out FILE is required: a run that took hours should be kept")
     check_writable(options.out)
+    check_writable(per_text_file(options.out))
     check_names("model", options.models, list(MODELS))
     folder = os.environ.get(_VARIABLE)
     if not folder:
@@ -89,6 +91,8 @@ def _check(options):
         if not Path(folder, name, file).is_file():
             raise ValueError(f"--subset: the set {name} has no file {file}")
     check_least(options, limit_train=3, n_characters=0, time_limit=1)
+    if options.time_limit is not None and not options.time_limit <= TIMEOUT_MAX:
+        raise ValueError(f"--time-limit must be at most {TIMEOUT_MAX:.0f}; leave it out for none")
     if options.time_limit and options.in_process:
         raise ValueError("--time-limit stops processes: leave out --in-process")
     check_models(options.models, options.encoder)
@@ -96,16 +100,16 @@ def _check(options):
 
 
 def _compare(options, shown, backbone):
-    kept, records, n_failed = read_records(options.out), [], 0
-    models = [model for model in options.models if _has_environment(model, options)]
-    n_failed += len(options.models) - len(models)
-    for name in options.sets:
+    records, wanted = [], list(dict.fromkeys(options.models))
+    models = [model for model in wanted if _has_environment(model, options)]
+    n_failed = len(wanted) - len(models)
+    for name in dict.fromkeys(options.sets):
         texts = _load(name, options)
-        for model, seed in product(models, options.seeds):
+        for model, seed in product(models, dict.fromkeys(options.seeds)):
             record = None
             if texts is not None:
                 task = Task(model, seed, backbone, shown, options.device, int(options.verbose))
-                record = _kept(kept, key_of(task, texts), options)
+                record = _kept(key_of(task, texts), options)
                 if record is not None:
                     say(f"{name} {model} seed {seed}: kept from {when(record)}")
                 else:
@@ -137,9 +141,9 @@ def _load(name, options):
         return None
 
 
-def _kept(records, key, options):
+def _kept(key, options):
     """The record of the same run; None if there is none as good as a new one would be."""
-    record = None if options.force else find_record(records, key)
+    record = None if options.force else find_record(read_records(options.out), key)
     if record is None:
         return None
     limit = record["figures"].get("stopped_after_seconds")

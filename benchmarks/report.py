@@ -17,8 +17,8 @@ from ._command_line import say
 from ._eurlex_table import format_eurlex
 from ._paper_tables import format_paper_tables
 from ._report_data import read_kept
-from ._report_pairs import derive, read_derived, write_derived
-from ._report_pictures import MIN_BINS, MIN_PAIRS, all_data, draw
+from ._report_pairs import MIN_PAIRS, derive, read_derived, write_derived
+from ._report_pictures import MIN_BINS, all_data, draw
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "docs/benchmarks.md", "docs/costs.md")
@@ -108,7 +108,7 @@ def parts(kept, derived, data):
         "counts": text.counts(kept, derived),
         "leads": text.leads(kept, derived, same=True),
         "other leads": text.leads(kept, derived, same=False),
-        "sets": text.sets(kept),
+        "sets": text.sets(kept, derived),
         "curves": text.curves(kept),
         "ablation": text.ablation(kept, derived),
         "costs": text.costs(kept),

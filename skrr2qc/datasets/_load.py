@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import zlib
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,13 @@ def _load_split(
 
 
 def _read_records(path: Path, n_characters: int | None) -> list[dict[str, Any]]:
+    try:
+        return _parse_records(path, n_characters)
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no whole gzipped text file: {error}.") from error
+
+
+def _parse_records(path: Path, n_characters: int | None) -> list[dict[str, Any]]:
     records = []
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):

@@ -3,6 +3,10 @@
 import gzip
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from multiprocessing import active_children
@@ -147,10 +151,16 @@ def test_parameters_show_everything_but_seeds_and_paths(texts, tmp_path):
 
 
 def test_encoders(tmp_path, monkeypatch):
-    folder = tmp_path / "tiny-encoder"
-    folder.mkdir()
+    folder, other = tmp_path / "tiny-encoder", tmp_path / "x" / "tiny-encoder"
+    for made in (folder, other):
+        made.mkdir(parents=True)
+        (made / "config.json").write_text("{}")
     assert find_encoder("compact") == ("compact", "compact")
-    assert find_encoder(str(folder)) == ("tiny-encoder", str(folder))
+    shown, backbone = find_encoder(str(folder))
+    assert (shown.partition(" ")[0], backbone) == ("tiny-encoder", str(folder))
+    assert find_encoder(str(other))[0] == shown
+    (other / "config.json").write_text("{ }")
+    assert find_encoder(str(other))[0] != shown  # a run of the one is none of the other
     assert find_encoder("someone/encoder") == ("someone/encoder", "someone/encoder")
     for missing in (str(tmp_path / "missing"), "compcat", "./a/b"):
         with pytest.raises(ValueError, match="there is no encoder"):
@@ -197,6 +207,11 @@ def test_groups_of_a_set_are_judged_apart(data):
     assert figures["r_precision_at_5_among_few"] == 1  # both are among the first five
     assert math.isnan(figures["ndcg_at_5_among_zero"])  # no such text
     assert load("with-val").groups == {}
+    labels.write_text(json.dumps({"labels": list(WORDS), "groups": {"zero": [], "few": ["mean"]}}))
+    assert list(load("toy").groups) == ["few"]
+    labels.write_text(json.dumps({"labels": list(WORDS), "groups": {"few": ["medium"]}}))
+    with pytest.raises(ValueError, match="'medium', which is no label"):
+        load("toy")
 
 
 def test_record_of_a_run(task, texts):
@@ -429,6 +444,63 @@ def test_a_process_is_gone_after_its_time():
     assert set(active_children()) <= others
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_process_ends_with_its_parent(tmp_path, number):
+    """Whatever ends the parent: an orphan would go on for hours, and leave no record."""
+    code = (
+        "import signal, sys, time\n"
+        "from benchmarks._processes import apart\n"
+        "from tests.benchmarks.sleeper import sleep\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "if __name__ == '__main__':\n"
+        "    apart(sleep, sys.argv[1])\n"
+    )
+    script, told = tmp_path / "parent.py", tmp_path / "worker"
+    script.write_text(code)
+    root = str(Path(__file__).parents[2])
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(told)], env={**os.environ, "PYTHONPATH": root}
+    )
+    assert wait_until(lambda: told.is_file() and told.read_text())
+    worker = int(told.read_text())
+    parent.send_signal(number)
+    parent.wait(60)
+    assert wait_until(lambda: is_gone(worker))
+
+
+def wait_until(is_so):
+    for _ in range(600):
+        if is_so():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def is_gone(process):
+    try:
+        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+
+
+def test_the_same_run_asked_for_twice_is_made_once(data, tmp_path, capsys):
+    out = tmp_path / "out.jsonl"
+    twice = [
+        "--sets",
+        "toy",
+        "toy",
+        "--models",
+        "tfidf-linear",
+        "tfidf-linear",
+        "--seeds",
+        "0",
+        "0",
+    ]
+    assert compare.main([*command(out), *twice]) == 0
+    assert len(read_records(out)) == 1
+
+
 def test_force_and_other_rows_fit_again(data, tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     for more in ([], ["--force"], ["--limit-train", "20"], ["--part", "val"]):
@@ -452,8 +524,12 @@ def test_a_failing_run_leaves_the_others(data, tmp_path, capsys, monkeypatch):
     assert len(read_records(out)) == 1
 
 
-def test_a_broken_set_leaves_the_others(data, tmp_path, capsys):
-    (data / "with-val" / "labels.json").write_text("[")
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("labels.json", b"["), ("train.jsonl.gz", b"no gzip"), ("test.jsonl.gz", b"\x1f\x8b\x08")],
+)
+def test_a_broken_set_leaves_the_others(data, tmp_path, capsys, file, content):
+    (data / "with-val" / file).write_bytes(content)
     out = tmp_path / "out.jsonl"
     assert compare.main([*command(out), "--sets", "with-val", "toy"]) == 1
     captured = capsys.readouterr()
@@ -466,6 +542,8 @@ def test_a_broken_set_leaves_the_others(data, tmp_path, capsys):
     [
         (["--models", "bert"], "unknown model bert; choose from skrr2qc,"),
         (["--time-limit", "5"], "--time-limit stops processes: leave out --in-process"),
+        (["--time-limit", "nan"], "--time-limit must be at most"),
+        (["--time-limit", "inf"], "--time-limit must be at most"),
         (["--sets", "toy", "acr"], "unknown set acr; choose from toy, with-val"),
         (["--encoder", "compcat"], "there is no encoder 'compcat'"),
         (["--out", "no/such/folder/x"], "there is no folder"),
@@ -493,6 +571,13 @@ def test_data_folder_is_asked_for(folder, message, tmp_path, capsys, monkeypatch
     with pytest.raises(SystemExit):
         compare.main(command(tmp_path / "out.jsonl"))
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_found_before_work(data, tmp_path, capsys):
+    (tmp_path / "out_per_text.jsonl").mkdir()
+    with pytest.raises(SystemExit):
+        compare.main(command(tmp_path / "out.jsonl"))
+    assert "out_per_text.jsonl is a folder" in capsys.readouterr().err
 
 
 def test_out_is_asked_for(data, capsys):

@@ -117,6 +117,7 @@ def test_seeds_are_averaged():
 def test_decompositions_and_similarity():
     figures = {"precision_at_1": 0.5, "ndcg_at_5": 0.6, "macro_f1_at_1_paper": 0.3}
     about = {"measurement": "effect", "set": "da20k", "map": "expert"}
+    about |= {"part": "test", "encoder": "compact"}
     effect = [
         about | {"seed": seed, "variants": {"product": figures | {"precision_at_1": value}}}
         for seed, value in ((0, 0.5), (1, 0.6))
@@ -124,8 +125,10 @@ def test_decompositions_and_similarity():
     pairs = {"labels": {"mean": 0.06, "share_above": 0.004}}
     pairs |= {"meta_labels": {"mean": 0.02, "share_above": 0.006}}
     maps = {"measurement": "maps", "set": "da20k", "method": "experts", "hierarchy": False}
-    text = tables([*effect, maps | {"similarity": {"characters": pairs}}])
-    assert row(text, "da20k", "by experts", "product") == ["2", "55.0", "60.0", "30.0"]
+    others = [effect[0] | {"part": "val", "seed": 2}, effect[0] | {"encoder": "minilm"}]
+    text = tables([*effect, *others, maps | {"similarity": {"characters": pairs}}])
+    assert row(text, "da20k (compact)", "by experts", "product") == ["2", "55.0", "60.0", "30.0"]
+    assert row(text, "da20k (minilm)", "by experts", "product") == ["1", "50.0", "60.0", "30.0"]
     found = row(text, "da20k", "experts")
     assert found == ["0.060", "0.40", "0.020", "0.60", "0.759", "34.16", "0.653", "2.34"]
 

@@ -217,6 +217,63 @@ def test_the_best_of_a_column_is_bold(drawn):
     assert drawn.row("sets", "textcnn")[1] == f"{100 * 30 / N_TEXTS:.1f}"
 
 
+def test_the_only_one_is_not_the_best(bench):
+    bench.record("pecos", 30)
+    bench.draw()
+    assert "**" not in bench.part("sets")
+
+
+def test_what_few_texts_say_is_not_the_best(bench, monkeypatch):
+    """75 pairs are in the tail: of the labels with 0, 1, 2, 4 and 5 training texts."""
+    for model, n_right in (("pecos", 30), ("textcnn", 110)):
+        bench.record(model, n_right)
+    bench.draw()
+    assert "8 labels, 75 pairs in the tail. Seed 0." in bench.part("sets")
+    assert bench.row("sets", "textcnn")[6].startswith("**")
+    monkeypatch.setattr("benchmarks._report_text.MIN_PAIRS", 76)
+    bench.draw()
+    row = bench.row("sets", "textcnn")
+    assert row[1].startswith("**")
+    assert not row[6].startswith("**")
+
+
+def test_time_on_the_wall_is_not_among_that_of_processors(bench):
+    bench.record("skrr2qc", 70, encoder="compact", costs={"fit_processor_seconds": 600.0})
+    bench.record("pecos", 30, costs={"predict_seconds": 0.6, "fit_memory_mib": 9.0})
+    bench.record("textcnn", 40)
+    bench.draw()
+    assert "70 ‡" not in bench.readme()
+    row = next(line for line in bench.readme().splitlines() if line.startswith("| pecos"))
+    assert row_cells(row)[-1] == "-"
+    data = json.loads((bench.root / report.PICTURES / "pictures.json").read_text())
+    assert list(data["cost"]["arc"]) == ["skrr2qc (compact)", "textcnn"]
+
+
+def test_the_default_without_refit_stands_in_where_there_is_no_other(bench):
+    bench.record("skrr2qc-no-refit", 90, encoder="compact")
+    bench.record("pecos", 30)
+    bench.draw()
+    assert bench.row("leads", "arc (compact, refit=False)", "pecos")[2].startswith(LEADS)
+    assert "| arc | compact, refit=False |" in (bench.root / "docs" / "costs.md").read_text()
+    bench.record("skrr2qc", 60, encoder="compact")
+    bench.draw()
+    assert bench.row("leads", "arc (compact)", "pecos")[2].startswith(LEADS)
+    assert "refit=False" not in bench.part("leads")
+
+
+def test_lines_of_something_else_are_passed_over(bench):
+    bench.record("skrr2qc", 90, encoder="compact")
+    bench.record("pecos", 30)
+    bench.draw()
+    drawn = bench.page()
+    with (bench.results / "report.jsonl").open("ab") as file:
+        file.write(b'5\n{"a": 1}\n\xff\n')
+    with (bench.results / "compare.jsonl").open("ab") as file:
+        file.write(b"\xff\n7\n")
+    bench.draw()
+    assert bench.page() == drawn
+
+
 def test_an_earlier_run_gives_way_or_stands_without_a_mark(bench):
     bench.record("skrr2qc", 70, encoder="compact")
     bench.record("textcnn", 30, keep=False, parameters={"old": "1"})
@@ -243,14 +300,14 @@ def test_a_finished_run_wins_over_a_stopped_one(bench):
     bench.record("pecos", 30)
     bench.stopped("pecos")
     bench.draw()
-    assert bench.row("sets", "pecos")[8] == "**100**"
+    assert bench.row("sets", "pecos")[8] == "100"
 
 
 def test_an_earlier_run_wins_over_a_stopped_one(bench):
     bench.record("pecos", 30, keep=False)
     bench.stopped("pecos")
     bench.draw()
-    assert bench.row("sets", "pecos †")[1] == "**25.0**"
+    assert bench.row("sets", "pecos †")[1] == "25.0"
 
 
 def test_costs_of_a_peer_are_those_of_the_process_that_worked(bench):
@@ -273,7 +330,7 @@ def test_seeds_are_averaged(bench):
     for seed, n_right in enumerate((60, 72)):
         bench.record("pecos", n_right, seed=seed)
     bench.draw()
-    assert bench.row("sets", "pecos")[1] == "**55.0 ± 5.0**"
+    assert bench.row("sets", "pecos")[1] == "55.0 ± 5.0"
     assert "Seeds 0, 1." in bench.part("sets")
 
 
@@ -282,6 +339,18 @@ def test_validation_parts_are_not_reported(bench):
     bench.record("textcnn", 30)
     bench.draw()
     assert "pecos" not in bench.page()
+
+
+def test_one_run_on_more_texts_does_not_displace_a_set(bench):
+    for model in ("skrr2qc", "pecos"):
+        bench.record(model, 60, encoder="compact" if model == "skrr2qc" else None)
+    bench.record("pecos", 90, n_train=500)
+    bench.draw()
+    assert "127 training" in bench.part("sets")
+    assert bench.row("leads", "pecos")
+    bench.record("skrr2qc", 90, n_train=500, encoder="compact")
+    bench.draw()
+    assert "500 training" in bench.part("sets")
 
 
 def test_fewer_training_texts_make_a_curve(bench):

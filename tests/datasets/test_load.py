@@ -153,6 +153,14 @@ def test_record_without_a_field(root):
         load_set(root, "tiny")
 
 
+@pytest.mark.parametrize("content", [b"no gzip", b"\x1f\x8b\x08", None], ids=str)
+def test_broken_gzip(root, content):
+    file = root / "tiny" / "train.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-12] if content is None else content)
+    with pytest.raises(ValueError, match="train.jsonl.gz is no whole gzipped text file"):
+        load_set(root, "tiny")
+
+
 def test_broken_json(root):
     with gzip.open(root / "tiny" / "test.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write("{not json}\n")
