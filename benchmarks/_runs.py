@@ -14,7 +14,7 @@ from skrr2qc.datasets import load_set
 
 from ._machine import describe_machine, peak_memory
 from ._models import MODELS, parameters_of, set_everywhere
-from ._per_text import MAX_TAIL, Ranking
+from ._per_text import MAX_TAIL, Ranking, first_label
 from ._sets import label_groups
 
 N_CHARACTERS = {"eurlex57k": 3000}  # laws of up to a million characters; models read the beginning
@@ -149,6 +149,7 @@ def measure(task, texts):
         scored, scored_processor = time.perf_counter(), time.process_time()
         Y_pred = estimator.predict(texts.test)
         memory = peak_memory()
+    Y_pred = with_first_label(texts.Y_train, scores, Y_pred)
     figures = evaluate(texts.Y_train, texts.Y_test, scores, Y_pred)
     figures |= evaluate_groups(texts, scores)
     figures |= {
@@ -184,6 +185,20 @@ def stopped(task, texts, time_limit):
     """The record of a run that was not done in time."""
     figures = {"stopped_after_seconds": time_limit}
     return {**key_of(task, texts), "figures": figures, "warnings": [], **describe_machine()}
+
+
+def with_first_label(Y_train, scores, Y_pred):
+    """Predictions in which each text has a label, its first, if all training texts have some.
+
+    Our own classifier predicts so; no other model should do worse for want of a rule.
+    """
+    Y_pred = sp.csr_matrix(Y_pred, dtype=np.float64)
+    Y_pred.eliminate_zeros()
+    has_none = Y_pred.getnnz(axis=1) == 0
+    if not has_none.any() or not sp.csr_matrix(Y_train).getnnz(axis=1).all():
+        return Y_pred
+    first = first_label(metrics.top_k(scores, 1), Y_pred.shape[1])
+    return sp.csr_matrix(Y_pred + sp.diags_array(has_none.astype(np.float64)) @ first)
 
 
 def evaluate(Y_train, Y_test, scores, Y_pred):

@@ -29,6 +29,8 @@ class Decision:
         One for all labels or one for each. -inf where the rank alone decides.
     k : int, default=None
         Labels a text is given at most; None sets no limit.
+    at_least_one : bool, default=False
+        Whether a text that would get no label is given the one that ranks first.
 
     Notes
     -----
@@ -45,11 +47,13 @@ class Decision:
     rule: str
     threshold: float | NDArray[np.float64]
     k: int | None = None
+    at_least_one: bool = False
 
     def apply(self, scores: ArrayLike) -> NDArray[np.int8]:
         """Labels that scores of shape (n, L) stand for; ndarray (n, L), {0, 1}.
 
-        Equal scores are ranked as `skrr2qc.metrics.top_k` does. Rows may be empty.
+        Equal scores are ranked as `skrr2qc.metrics.top_k` does. Rows may be empty, with
+        `at_least_one` only those whose scores are all -inf.
         """
         scores = np.asarray(scores)
         thresholds = np.atleast_1d(self.threshold)  # float64, so that float32 scores are not cut
@@ -65,6 +69,10 @@ class Decision:
             among_best = np.zeros(scores.shape, dtype=bool)
             among_best[rows, best[best >= 0]] = True
             predicted &= among_best
+        if self.at_least_one:
+            rows = np.flatnonzero(~predicted.any(axis=1))
+            best = top_k(scores[rows], 1)[:, 0] if rows.size else rows
+            predicted[rows[best >= 0], best[best >= 0]] = True
         return predicted.view(np.int8)
 
     def __repr__(self) -> str:
@@ -99,7 +107,9 @@ def check_rule(rule: Any, name: str = "threshold") -> str | float:
     )
 
 
-def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global") -> Decision:
+def choose_decision(
+    Y_true: Any, scores: ArrayLike, rule: str | float = "global", *, at_least_one: bool = False
+) -> Decision:
     """Choose how scores become labels, on rows that trained nothing.
 
     Parameters
@@ -118,6 +128,9 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
         "cardinality": one threshold at
         which as many labels are predicted as there are (`cardinality_threshold`; after PCut). A
         float is the threshold itself.
+    at_least_one : bool, default=False
+        Whether every text is given a label, as befits texts that all have some. Thresholds stay
+        the same; a number is a threshold and no more.
 
     Returns
     -------
@@ -161,10 +174,12 @@ def choose_decision(Y_true: Any, scores: ArrayLike, rule: str | float = "global"
         k = int(np.floor(n_reachable / Y.shape[0] + 0.5))
         return Decision(rule, -np.inf, min(max(k, 1), Y.shape[1]))
     if rule == "cardinality":
-        return Decision(rule, cardinality_threshold(Y, scores))
-    if rule == "global":
-        return Decision(rule, best_global_threshold(Y, scores))
-    return Decision(rule, per_label_thresholds(Y, scores, _common_threshold(Y, scores)))
+        threshold = cardinality_threshold(Y, scores)
+    elif rule == "global":
+        threshold = best_global_threshold(Y, scores)
+    else:
+        threshold = per_label_thresholds(Y, scores, _common_threshold(Y, scores))
+    return Decision(rule, threshold, at_least_one=at_least_one)
 
 
 def _common_threshold(Y: sp.csr_matrix, scores: NDArray) -> float:

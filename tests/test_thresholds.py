@@ -248,6 +248,27 @@ def test_k_best_labels_of_every_text():
     assert (predicted[rows, top_k(scores, 2)] == 1).all()  # the same of equal scores
 
 
+def test_a_text_without_a_label_is_given_its_first():
+    scores = np.array([[0.1, 0.3, 0.3], [0.6, 0.7, 0.1], [-np.inf] * 3, [-np.inf, 0.2, -np.inf]])
+    decision = Decision("global", 0.5, at_least_one=True)
+    expected = [[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]]  # of equal scores, as top_k has it
+    assert_array_equal(decision.apply(scores), expected)
+    by_label = Decision("per_label", np.array([0.5, 0.5, 0.2]), at_least_one=True)
+    assert_array_equal(by_label.apply(scores)[0], [0, 0, 1])  # it has one: no further is added
+    assert decision.apply(np.empty((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("rule", ["global", "per_label", "cardinality"])
+def test_thresholds_are_the_same_whether_or_not_every_text_gets_one(rule):
+    Y, scores = random_case(5, shape=(50, 6))
+    lax, strict = (choose_decision(Y, scores, rule, at_least_one=b) for b in (True, False))
+    assert_array_equal(lax.threshold, strict.threshold)
+    few = scores - 5
+    assert lax.apply(few).any(axis=1).all()
+    assert not strict.apply(few).any()
+    assert not choose_decision(Y, scores, 9.0, at_least_one=True).apply(scores).any()
+
+
 @pytest.mark.parametrize(
     "n_true, k", [([0, 0, 1], 1), ([1, 1, 3], 2), ([1, 2], 2), ([4, 4], 4), ([2, 3, 2], 2)]
 )

@@ -238,7 +238,8 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             train, held_out = self._split(Y)
             self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
             parts = self._fit_parts([X[i] for i in train], Y[train])
-            self._choose(parts, [X[i] for i in held_out], Y[held_out])
+            all_labelled = bool(np.diff(Y.indptr).all())
+            self._choose(parts, [X[i] for i in held_out], Y[held_out], all_labelled)
             if self.refit and self.n_validation_:
                 with warnings.catch_warnings():  # said once already
                     warnings.filterwarnings("ignore", message="There is no map from labels")
@@ -272,6 +273,9 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
 
     def predict(self, X):
         """Labels that the rule of `threshold` accepts.
+
+        Where all texts of `fit` had labels, a text that it leaves without any gets the one that
+        ranks first, unless `threshold` is a number.
 
         Returns
         -------
@@ -502,7 +506,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             return fit_cached(memory, part, X, targets_for(part, Y), encoder=frozen)
         return fit_cached(self.memory, with_encoder(part, frozen), X, targets_for(part, Y))
 
-    def _choose(self, parts, X, Y):
+    def _choose(self, parts, X, Y, all_labelled):
         """Weigh the channels, and set the threshold, on held-out rows."""
         tower = None if parts.reranker is None else parts.reranker.tower_
         vectors = None if tower is None else tower.embed(X)
@@ -525,7 +529,9 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             scores = parts.reranker.rerank(scores, X, vectors)
             self._raw_threshold = best_global_threshold(Y, scores)
         self.calibration_ = fit_calibration(Y, scores)
-        self.decision_ = choose_decision(Y, self.calibration_(scores), self.threshold)
+        self.decision_ = choose_decision(
+            Y, self.calibration_(scores), self.threshold, at_least_one=all_labelled
+        )
         self.threshold_ = self.decision_.threshold
 
     def _keep(self, parts, X, Y):

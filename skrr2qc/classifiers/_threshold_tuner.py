@@ -137,7 +137,10 @@ class MultilabelThresholdTuner(SavedModelMixin, ClassifierMixin, BaseEstimator):
             rows, scores = np.arange(Y.shape[0]), _label_scores(fitted, X, Y.shape[1])
         is_constant = (scores == scores[:1]).all(axis=0) if is_chosen else False
         self.unseen_ = np.flatnonzero((Y.getnnz(axis=0) == 0) & is_constant)
-        self.decision_ = choose_decision(Y[rows], self._without_unseen(scores), rule)
+        self.decision_ = choose_decision(
+            *(Y[rows], self._without_unseen(scores), rule),
+            at_least_one=bool(np.diff(Y.indptr).all()),
+        )
         self.best_threshold_ = self.decision_.threshold
         self.estimator_ = fitted
         self.classes_ = np.arange(Y.shape[1])
@@ -145,6 +148,9 @@ class MultilabelThresholdTuner(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Labels by the rule that was chosen.
+
+        Where all rows of `fit` had labels, a row that it leaves without any gets the one that
+        ranks first, unless `threshold` is a number.
 
         Returns
         -------

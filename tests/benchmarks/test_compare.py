@@ -26,7 +26,16 @@ from benchmarks._models import MODELS, find_encoder, parameters_of
 from benchmarks._per_text import FIGURES, read_rankings
 from benchmarks._processes import OverTime, apart
 from benchmarks._records import KEY, append_record, check_writable, find_record, read_records
-from benchmarks._runs import Task, TextSet, evaluate, evaluate_groups, key_of, load, run
+from benchmarks._runs import (
+    Task,
+    TextSet,
+    evaluate,
+    evaluate_groups,
+    key_of,
+    load,
+    run,
+    with_first_label,
+)
 from benchmarks._table import format_report
 from skrr2qc import LabelSpace, TfidfLinearClassifier, metrics
 
@@ -184,6 +193,18 @@ def test_figures_are_those_of_the_metrics():
     assert figures["psprecision_at_5"] == metrics.psprecision_at_k(Y_test, scores, 5, propensities)
     assert figures["micro_f1"] == metrics.label_f1(Y_test, Y_pred)
     assert math.isnan(figures["tail_ndcg_at_5"])  # every label has more than five texts here
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_every_text_gets_its_first_label_where_all_had_one(form):
+    scores = np.array([[0.2, 0.4, 0.1], [0.6, 0.7, 0.1], [0.0, 0.0, 0.0]])
+    Y_pred = form((scores > 0.5).astype(np.int8))
+    found = with_first_label(np.eye(3), form(scores), Y_pred).toarray()
+    last = [1, 0, 0] if form is np.asarray else [0, 0, 0]  # nothing was retrieved for it
+    assert_allclose(found, [[0, 1, 0], [1, 1, 0], last])
+    assert_allclose(
+        with_first_label([[1, 0, 0], [0, 0, 0]], scores, Y_pred).toarray(), scores > 0.5
+    )
 
 
 def test_unseen_labels_count_as_misses():

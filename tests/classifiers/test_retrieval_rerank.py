@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -803,13 +804,43 @@ def test_rule_is_chosen_on_calibrated_held_out_scores(labelled_texts, questions,
     classifier = make_classifier(**kind, reranker=make_reranker(), threshold=rule).fit(X, Y)
     _, held_out = train_holdout_split(Y, 0.25, random_state=0)
     scores = classifier.predict_proba([X[i] for i in held_out])
-    expected = choose_decision(Y[held_out], scores, rule)
+    expected = choose_decision(Y[held_out], scores, rule, at_least_one=True)
     assert classifier.decision_.rule == expected.rule
     assert_array_equal(classifier.threshold_, expected.threshold)
     assert_array_equal(classifier.predict(X), expected.apply(classifier.predict_proba(X)))
     assert_array_equal(classifier.pipeline_.predict(X), classifier.predict(X))
     if rule == "top_k":
         assert (classifier.predict(X).sum(axis=1) == expected.k).all()
+
+
+@pytest.mark.parametrize("rule", ["global", "per_label", "cardinality", "top_k", 0.99])
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_every_text_gets_a_label_where_all_had_one(
+    labelled_texts, monkeypatch, tmp_path, rule, is_complete
+):
+    def strict(*args, **params):
+        decision = choose_decision(*args, **params)
+        return replace(decision, threshold=1.0) if rule != "top_k" else decision
+
+    monkeypatch.setattr(composite, "choose_decision", strict)
+    X, Y = labelled_texts
+    if not is_complete:
+        Y = Y.tolil()
+        Y[0] = 0
+        Y = Y.tocsr()
+    classifier = make_classifier(lexical=None, threshold=rule).fit(X, Y)
+    predicted, scores = classifier.predict(X), classifier.predict_proba(X)
+    if rule == "top_k":
+        assert (predicted.sum(axis=1) == classifier.decision_.k).all()
+    elif is_complete and rule != 0.99:
+        expected = np.zeros_like(predicted)
+        expected[np.arange(len(X)), scores.argmax(axis=1)] = 1
+        assert_array_equal(predicted, expected)
+    else:
+        assert not predicted.any()
+    loaded = load_model(classifier.save(tmp_path / "model"))
+    assert_array_equal(loaded.predict(X), predicted)
+    assert_array_equal(classifier.pipeline_.predict(X), predicted)
 
 
 def test_calibration_changes_no_ranking(fitted, questions):
