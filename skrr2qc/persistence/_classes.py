@@ -62,8 +62,9 @@ PLACES = {"memory": None, "checkpoint_dir": None}
 LEFT_OUT = {"_stop_words_id"}
 TRAINING_TEXTS = ("train_texts_", "train_labels_")
 
-# Class -> attribute -> value, of fitted attributes that came after a model may have been saved.
-ADDED_SINCE: dict[str, dict] = {}
+# Class -> attribute -> value, of what came after a model may have been saved: fitted attributes of
+# estimators, fields of records.
+ADDED_SINCE: dict[str, dict] = {"Decision": {"at_least_one": False}}
 
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.
 KNOWN_PATTERNS = {

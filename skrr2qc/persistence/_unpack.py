@@ -147,9 +147,11 @@ class Unpacker:
     def _object(self, name, attributes):
         kind, fields = find_class(name), record_fields(find_class(name))
         if fields is not None:
-            if set(attributes) != set(fields):
+            added = ADDED_SINCE.get(name, {})
+            if set(attributes) | set(added) != set(fields):
                 raise SavedModelError(f"A {name} has no fields {sorted(attributes)!r:.80}.")
-            return self._record(kind, {k: self._value(v) for k, v in attributes.items()})
+            given = {k: self._value(v) for k, v in attributes.items()}
+            return self._record(kind, added | given)
         wrong = [key for key in attributes if not is_attribute(kind, key)]
         if wrong:
             raise SavedModelError(

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from skrr2qc import ClassCenterHead, TfidfLinearClassifier
 from skrr2qc.baselines._tfidf import TOKEN_PATTERN
 from skrr2qc.persistence import SavedModelError, load_model, save_model
-from skrr2qc.persistence._classes import CLASSES, KNOWN_PATTERNS, find_class, name_of
+from skrr2qc.persistence._classes import ADDED_SINCE, CLASSES, KNOWN_PATTERNS, find_class, name_of
 
 from .conftest import reseal
 
@@ -146,14 +146,17 @@ def test_attributes_that_a_class_has_got_since(sample, monkeypatch):
         for entry in config["objects"]:
             if entry["class"] == "ClassCenterHead":
                 entry["attributes"].pop("ema_decay")
+            if entry["class"] == "Decision":
+                entry["attributes"].pop("at_least_one", None)
         config["objects"][-1]["attributes"].pop("n_validation_")
 
     reseal(sample, change)
-    added = {"RetrievalRerankClassifier": {"n_validation_": -1}}
+    added = ADDED_SINCE | {"RetrievalRerankClassifier": {"n_validation_": -1}}
     monkeypatch.setattr("skrr2qc.persistence._unpack.ADDED_SINCE", added)
     loaded = load_model(sample)
     assert loaded.head_.get_params()["ema_decay"] == ClassCenterHead().ema_decay
     assert loaded.n_validation_ == -1
+    assert loaded.decision_.at_least_one is False
 
 
 @pytest.mark.parametrize(("device", "expected"), [("auto", "auto"), (None, "cpu"), ("cpu", "cpu")])
