@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import _report_text as text
 from ._command_line import say
-from ._eurlex_table import format_eurlex
+from ._eurlex_table import format_eurlex, summarize_eurlex
 from ._paper_tables import format_paper_tables
 from ._report_data import read_kept
 from ._report_pairs import MIN_PAIRS, derive, read_derived, write_derived
@@ -115,6 +115,7 @@ def parts(kept, derived, data):
         "machine": text.machine(kept),
         "paper": format_paper_tables(kept, derived, kept.measurements) or _NONE,
         "eurlex": format_eurlex(kept.records) or _NONE,
+        "eurlex in short": summarize_eurlex(kept.records),
         "table": text.readme_table(kept, derived),
         "least pairs": f"Points from fewer than {MIN_PAIRS} pairs of a test text and a label of "
         f"the bin are left out, and sets with fewer than {MIN_BINS} points.",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks._eurlex_table import format_eurlex
+from benchmarks._eurlex_table import format_eurlex, summarize_eurlex
 from benchmarks._paper_tables import derive_top, format_paper_tables, top_figures
 from benchmarks._per_text import Ranking
 from benchmarks._report_data import Entry, Kept, Section
@@ -136,6 +136,20 @@ def test_decompositions_and_similarity():
 def test_nothing_kept_is_no_table():
     assert tables() == ""
     assert format_eurlex([]) == ""
+
+
+def test_eurlex_in_one_sentence():
+    names = ("precision_at_1", "precision_at_5", "r_precision_at_5", "ndcg_at_5", "micro_f1")
+    figures = dict.fromkeys(names, 0.5) | {"fit_processor_seconds": 600.0}
+    about = {"set": "eurlex57k", "part": "test", "figures": figures}
+    records = [
+        about | {"model": model, "n_train": n_train}
+        for model, n_train in (("skrr2qc-no-refit", 45000), ("skrr2qc", 5000), ("pecos", 45000))
+    ]
+    text = summarize_eurlex(records)
+    assert "in 10 minutes" in text
+    assert "RP@5 50.0 (79.6)" in text
+    assert summarize_eurlex(records[1:]) == ""
 
 
 def test_eurlex_beside_the_published():
