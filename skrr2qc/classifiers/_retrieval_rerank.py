@@ -77,11 +77,12 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         text of it, and the likeness of the two (the cosine of their TF-IDF vectors) one more
         channel of retrieval, weighed like the others. Labels without a training text can then
         be proposed.
-    threshold : {"per_label", "global", "cardinality", "top_k"}, default="per_label"
+    threshold : {"per_label", "global", "cardinality", "top_k"} or float, default="per_label"
         How `predict` decides, chosen on held-out rows: above one score for all labels that is
         the best for micro-F1; above one a label, drawn to a common one where its examples are
         few, the best for macro-F1; above one score that predicts as many labels as there are;
-        or the best labels of every text, as many as a text has on average.
+        or the best labels of every text, as many as a text has on average. Where every text of
+        `fit` has a label, none is predicted without. A number is the score to exceed, no more.
     validation_fraction : float, default=0.1
         Share of the rows, in (0, 0.5], held out to weigh the channels and choose the threshold.
     refit : bool, default=True
