@@ -173,6 +173,7 @@ def choose_decision(
     if rule == "top_k":
         k = int(np.floor(n_reachable / Y.shape[0] + 0.5))
         return Decision(rule, -np.inf, min(max(k, 1), Y.shape[1]))
+    threshold: float | NDArray[np.float64]
     if rule == "cardinality":
         threshold = cardinality_threshold(Y, scores)
     elif rule == "global":
