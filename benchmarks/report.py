@@ -115,8 +115,9 @@ def parts(kept, derived, data):
         "machine": text.machine(kept),
         "paper": format_paper_tables(kept, derived, kept.measurements) or _NONE,
         "eurlex": format_eurlex(kept.records) or _NONE,
-        "eurlex in short": summarize_eurlex(kept.records),
-        "table": text.readme_table(kept, derived),
+        "table": " ".join(  # the sentence ends the notes below the table
+            filter(None, [text.readme_table(kept, derived), summarize_eurlex(kept.records)])
+        ),
         "least pairs": f"Points from fewer than {MIN_PAIRS} pairs of a test text and a label of "
         f"the bin are left out, and sets with fewer than {MIN_BINS} points.",
     }

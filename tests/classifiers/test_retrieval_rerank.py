@@ -681,9 +681,9 @@ def test_choices_are_made_on_rows_that_training_did_not_see(labelled_texts, monk
     def watch(name):
         choose = getattr(composite, name)
 
-        def watched(targets, *args):
+        def watched(targets, *args, **params):
             chosen_on.setdefault(name, []).append(targets.toarray())
-            return choose(targets, *args)
+            return choose(targets, *args, **params)
 
         monkeypatch.setattr(composite, name, watched)
 
