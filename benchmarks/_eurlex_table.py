@@ -40,15 +40,9 @@ def format_eurlex(records):
         Of `benchmarks.compare`; of one model, encoder and number of training texts all seeds.
     """
     found = {}
-    for record in records:
-        if (
-            record["set"] == _SET
-            and record["part"] == "test"
-            and record["n_characters"] == _N_CHARACTERS
-            and "precision_at_1" in record["figures"]
-        ):
-            key = (record["n_train"], record["model"], record["encoder"])
-            found.setdefault(key, {})[record["seed"]] = record["figures"]
+    for record in filter(_is_shown, records):
+        key = (record["n_train"], record["model"], record["encoder"])
+        found.setdefault(key, {})[record["seed"]] = record["figures"]
     if not found:
         return ""
     rows = []
@@ -75,11 +69,8 @@ def summarize_eurlex(records):
     """One sentence: our longest training beside BERT-base; empty without such a run."""
     found = [
         r
-        for r in records
-        if (r["set"], r["part"]) == (_SET, "test")
-        and r["model"].startswith("skrr2qc")
-        and f"{r['n_train']:,}" == _PUBLISHED_TRAINING
-        and "precision_at_1" in r["figures"]
+        for r in filter(_is_shown, records)
+        if r["model"].startswith("skrr2qc") and f"{r['n_train']:,}" == _PUBLISHED_TRAINING
     ]
     if not found:
         return ""
@@ -92,6 +83,11 @@ def summarize_eurlex(records):
         f"backbone in {minutes:.0f} minutes of one thread, beside published figures of a "
         f"fine-tuned BERT-base in brackets: {', '.join(shown)}."
     )
+
+
+def _is_shown(record):
+    place = (record["set"], record["part"], record["n_characters"])
+    return place == (_SET, "test", _N_CHARACTERS) and "precision_at_1" in record["figures"]
 
 
 def _cells(seeds):

@@ -141,7 +141,7 @@ def test_nothing_kept_is_no_table():
 def test_eurlex_in_one_sentence():
     names = ("precision_at_1", "precision_at_5", "r_precision_at_5", "ndcg_at_5", "micro_f1")
     figures = dict.fromkeys(names, 0.5) | {"fit_processor_seconds": 600.0}
-    about = {"set": "eurlex57k", "part": "test", "figures": figures}
+    about = {"set": "eurlex57k", "part": "test", "n_characters": 3000, "figures": figures}
     records = [
         about | {"model": model, "n_train": n_train}
         for model, n_train in (("skrr2qc-no-refit", 45000), ("skrr2qc", 5000), ("pecos", 45000))

@@ -124,7 +124,6 @@ def test_nested_parameters_reach_the_parts(questions):
     assert classifier.reranker_.classifier_.batch_size == 7
 
 
-@pytest.mark.filterwarnings("ignore:.* labels have no training text")
 def test_parameters_of_default_parts(labelled_texts, questions):
     """None stands for a part, and a search over its parameters need not spell it out."""
     given = {"encoder__hidden_size": 16, "encoder__vocab_size": 300, "head__n_epochs": 1}
@@ -155,6 +154,7 @@ def test_parameters_that_are_not_there(name, message):
         RetrievalRerankClassifier(reranker="passthrough").set_params(**{name: 1})
 
 
+@pytest.mark.filterwarnings("ignore:.* labels have no training text")
 def test_grid_search(questions):
     search = GridSearchCV(
         make_classifier(
