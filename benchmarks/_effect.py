@@ -14,9 +14,9 @@ from skrr2qc import ClassCenterHead, RCPTEncoder, metrics
 from skrr2qc.hierarchy import distance_ranks, label_set_distances
 from skrr2qc.modules import CompactBackbone, PretrainedBackbone
 
-from ._bootstrap import Outcome
 from ._machine import describe_machine, peak_memory
 from ._models import parameters_of, set_everywhere
+from ._per_text import Ranking
 from ._runs import Task, _number, _summary, evaluate
 
 SETTINGS = {
@@ -89,8 +89,9 @@ def run(task, texts):
     Returns
     -------
     record : dict of JSON types
-        Its `run` names the line of the outcome.
-    outcome : Outcome
+        Its `run` names the line of the ranking.
+    ranking : Ranking
+        What head and encoder made of each text.
     """
     head, costs = task.estimator(texts.labels), {"start_memory_mib": peak_memory()}
     with warnings.catch_warnings(record=True) as caught:
@@ -123,7 +124,7 @@ def run(task, texts):
     }
     content = json.dumps(record, sort_keys=True).encode()
     record["run"] = hashlib.sha256(content).hexdigest()[:12]
-    return record, Outcome.from_scores(texts.Y_test, scores)
+    return record, Ranking.from_scores(texts.Y_train, texts.Y_test, scores, Y_pred)
 
 
 def describe_vectors(encoder, texts):

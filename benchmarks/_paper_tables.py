@@ -8,8 +8,7 @@ import numpy as np
 
 from skrr2qc import metrics
 
-from ._bootstrap import is_true
-from ._per_text import first_label
+from ._per_text import first_label, is_true
 from ._table import _markdown
 
 SETS = ("da20k", "baidu_hs4")

@@ -1,6 +1,7 @@
 """What a run made of each test text, kept so that every claim "better" can be tested in pairs."""
 
 import base64
+import hashlib
 import json
 import zlib
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import scipy.sparse as sp
 
 from skrr2qc import metrics
 
-from ._bootstrap import fingerprint, is_true, ndcg_of_ranked
 from ._records import append_record, read_lines
 
 FIGURES = (
@@ -58,7 +58,7 @@ class Ranking:
     @cached_property
     def truth(self):
         """Fingerprint of the labels of both parts: only runs that share it can be paired."""
-        return fingerprint(json.dumps(_pack_truth(self), sort_keys=True))
+        return _fingerprint(json.dumps(_pack_truth(self), sort_keys=True))
 
     def figures(self, weights):
         """Figures of resampled texts.
@@ -119,7 +119,7 @@ class Ranking:
         best_gains = (is_true(self.Y, best) * weights[best]).sum(axis=1)
         is_tail = sp.diags_array((self.counts <= MAX_TAIL).astype(float))
         tail = _canonical(self.Y @ is_tail)
-        ndcg = (ndcg_of_ranked(Y, self.top) for Y in (self.Y, tail))
+        ndcg = (_ndcg_of_ranked(Y, self.top) for Y in (self.Y, tail))
         return hits[:, 0].astype(float), next(ndcg), gains, best_gains, next(ndcg)
 
     @cached_property
@@ -138,6 +138,12 @@ def first_label(top, n_labels):
     """Indicator (n, L) of the labels that rank first; an empty row where none was retrieved."""
     rows = np.flatnonzero(top[:, 0] >= 0)
     return sp.csr_matrix((np.ones(len(rows)), (rows, top[rows, 0])), (len(top), n_labels))
+
+
+def is_true(Y, labels):
+    """Whether labels (n, k) are true; -1, which stands for none, never is."""
+    hits = np.asarray(Y[np.arange(Y.shape[0])[:, None], labels].todense()) > 0
+    return hits & (labels >= 0)
 
 
 def append_ranking(path, run, ranking):
@@ -162,6 +168,15 @@ def read_rankings(path):
     return found
 
 
+def _ndcg_of_ranked(Y, ranked):
+    """nDCG of each row of ranked labels (n, k); nan for a row without a label."""
+    k = ranked.shape[1]
+    gains = 1 / np.log2(np.arange(2, k + 2))
+    n_true = np.diff(Y.indptr)
+    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[np.minimum(n_true, k)]
+    return is_true(Y, ranked) @ gains / ideal
+
+
 def _canonical(Y):
     Y = sp.csr_matrix(Y).astype(bool).astype(np.float64)
     Y.eliminate_zeros()
@@ -174,6 +189,11 @@ def _with_counts(counts, n_rows):
     rows = np.concatenate([np.arange(count) for count in counts])
     indptr = np.concatenate([[0], np.cumsum(counts)])
     return sp.csc_matrix((np.ones(len(rows)), rows, indptr), (n_rows, len(counts))).tocsr()
+
+
+def _fingerprint(text):
+    """Short name of a content."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _mean_defined(weights, values):

@@ -68,6 +68,12 @@ def per_text_file(path):
     return path.with_name(f"{path.stem}_per_text.jsonl")
 
 
+def differences_file(path):
+    """Where the differences between the runs of a file of records are kept: they can be shared."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}_differences.jsonl")
+
+
 def check_writable(path):
     """Raise a ValueError unless a file can be written there."""
     path = Path(path)

@@ -41,7 +41,7 @@ def cases(options):
 
 
 def run(about):
-    """One record, and no outcomes."""
+    """One record, and no rankings."""
     sizes = [about[name] for name in ("n_texts", "n_labels", "n_meta")]
     figures = measure(*sizes, about["repeats"], about["seed"])
     return [{**about, "figures": figures, **describe_machine()}], {}

@@ -139,7 +139,7 @@ def run(task, texts):
     Returns
     -------
     records : list of one dict of JSON types
-    outcomes : dict of str to Outcome
+    rankings : dict of str to Ranking
     """
     classifier, costs = task.estimator(texts.labels), {}
     with warnings.catch_warnings(record=True) as caught:
@@ -170,8 +170,8 @@ def run(task, texts):
         "memory": task.memory is not None,  # fit_seconds may then be those of fetching
     }
     found = {"figures": costs, "fitted": fitted, "caught": caught}
-    record, outcomes = make_record(about, BASELINE, scores, texts, task, found)
-    return [record], outcomes
+    record, rankings = make_record(about, BASELINE, scores, texts, task, found)
+    return [record], rankings
 
 
 def variant_scores(classifier, texts):

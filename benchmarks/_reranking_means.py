@@ -1,14 +1,12 @@
 """Means over sets of what reranking changes: by map, and with the better of its two forms."""
 
-import numpy as np
-
-from ._reranking_variants import FIGURES, NO_MAP
+from ._differences import mean_cells
+from ._reranking_variants import NO_MAP
 
 _FORMS = ("product", "learned")
 _BETTER = "the better"
 _EITHER = "expert, else auto"
 _CHOSEN_BY = "ndcg_at_5"
-_TAILS = 1.96  # standard errors to either side
 
 
 def mean_rows(differences):
@@ -34,7 +32,7 @@ def mean_rows(differences):
                 figures = [f for f in (_of_form(d["differences"], form) for d in chosen) if f]
                 if len(figures) == len(chosen):
                     title = f"{len(chosen)} {part}"
-                    rows.append([title, shown, form, against, *_cells(figures)])
+                    rows.append([title, shown, form, against, *mean_cells(figures)])
     return rows
 
 
@@ -42,13 +40,6 @@ def better(variants):
     """The form with the higher nDCG@5, of those that there are."""
     there = [form for form in _FORMS if form in variants]
     return max(there, key=lambda form: variants[form][_CHOSEN_BY][0])
-
-
-def mean_figure(found):
-    """Mean of independent differences with its interval, from [value, low, high, error] each."""
-    value = float(np.mean([f[0] for f in found]))
-    error = float(np.sqrt(np.sum([f[3] ** 2 for f in found])) / len(found))
-    return value, value - _TAILS * error, value + _TAILS * error
 
 
 def _split(differences):
@@ -81,16 +72,3 @@ def _of_form(variants, form):
     if form == _BETTER:
         return variants[better(variants)] if len(variants.keys() & set(_FORMS)) == 2 else None
     return variants.get(form)
-
-
-def _cells(figures):
-    cells = []
-    for name in FIGURES:
-        there = [f[name] for f in figures if name in f]
-        if not there:
-            cells.append("-")
-            continue
-        value, low, high = (100 * v for v in mean_figure(there))
-        is_clear = low > 0 or high < 0
-        cells.append(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{'*' if is_clear else ''}")
-    return cells

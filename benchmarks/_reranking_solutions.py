@@ -81,7 +81,7 @@ def run(task, texts, solutions):
     Returns
     -------
     records : list of one dict of JSON types
-    outcomes : dict of str to Outcome
+    rankings : dict of str to Ranking
     """
     scores, costs, fitted = {}, {}, {}
     with warnings.catch_warnings(record=True) as caught:
@@ -100,8 +100,8 @@ def run(task, texts, solutions):
             fitted[variant] = _fitted(model)
     costs["n_with_solution"] = sum(text in solutions for text in (*texts.train, *texts.test))
     found = {"figures": costs, "fitted": fitted, "caught": caught}
-    record, outcomes = make_record(key_of(task, texts), BASELINE, scores, texts, task, found)
-    return [record], outcomes
+    record, rankings = make_record(key_of(task, texts), BASELINE, scores, texts, task, found)
+    return [record], rankings
 
 
 def _leaks():

@@ -1,19 +1,12 @@
 """Tables of the kept measurements of meta-labels and solutions, in Markdown."""
 
 from ._bootstrap import N_RESAMPLES
+from ._differences import FIGURES, cells
 from ._reranking_means import mean_rows
-from ._reranking_variants import FIGURES, TAIL
 from ._table import _cell, _group, _markdown, _origin, _set_names, _set_notes, _texts_of
 
 MEASUREMENTS = ("maps", "effect", "differences", "arithmetic", "solutions", "leaks")
-_SCORES = {
-    "precision_at_1": "P@1",
-    "ndcg_at_5": "nDCG@5",
-    "psprecision_at_5": "PSP@5",
-    "macro_f1_at_1": "macro-F1@1",
-    TAIL: "tail nDCG@5",
-}
-_DIFFERENCES = [_SCORES[name] for name in FIGURES]
+_SCORES = FIGURES | {"psprecision_at_5": "PSP@5"}
 _CHANNELS = ("head", "lexical", "label_texts")
 _EVIDENCE = ("retrieval", "meta_labels", "neighbors")
 _MOST_SECONDS, _MOST_MIB = 2, 1024  # asked of Eq. 15
@@ -149,7 +142,7 @@ def _effect(records, differences):
                    _figures(groups, names), notes)  # fmt: skip
     parts += _differences(found, names, "map")
     means = mean_rows(found)
-    header = ["sets", "map", "variant", "against", *_DIFFERENCES]
+    header = ["sets", "map", "variant", "against", *FIGURES.values()]
     parts += _table("means", header, means) if means else []
     header = ["set", "map", *_EVIDENCE, *(f"channel {name}" for name in _CHANNELS)]
     parts += _table("weights", header, [_weights(group, names) for group in groups])
@@ -177,7 +170,7 @@ def _differences(found, names, model):
     rows = [
         [
             f"{names[_texts_of(record)]}{_encoder(record)}", record["model"], variant,
-            record["against"], str(len(record["seeds"])), *_intervals(figures),
+            record["against"], str(len(record["seeds"])), *cells(figures),
         ]
         for record in found
         for variant, figures in record["differences"].items()
@@ -191,7 +184,7 @@ def _differences(found, names, model):
         return []
     shown = "; ".join(worse) or "none"
     note = f"Significantly worse than the baseline of the same fit, in some figure: {shown}."
-    header = ["set", model, "variant", "against", "seeds", *_DIFFERENCES]
+    header = ["set", model, "variant", "against", "seeds", *FIGURES.values()]
     return _table("differences", header, rows, [note])
 
 
@@ -201,20 +194,6 @@ def _by_row(found):
 
 def _is_own(record):
     return record["runs"] == record["base_runs"]
-
-
-def _intervals(figures):
-    cells = []
-    for name in FIGURES:
-        if name not in figures:
-            cells.append("-")
-            continue
-        value, low, high, _ = figures[name]
-        is_clear = low > 0 or high < 0
-        cells.append(
-            f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]{'*' if is_clear else ''}"
-        )
-    return cells
 
 
 def _weights(group, names):

@@ -1,27 +1,23 @@
-"""Several score matrices of one fit on the same texts: figures, outcomes, differences."""
+"""Several score matrices of one fit on the same texts: figures, rankings, differences."""
 
 import hashlib
 import json
 from collections import namedtuple
-from dataclasses import replace
 
 import numpy as np
 
-from . import _bootstrap
-from ._bootstrap import N_RESAMPLES, Outcome, append_outcome, interval, paired_bootstrap
+from ._bootstrap import N_RESAMPLES
+from ._differences import difference
 from ._machine import describe_machine
-from ._per_text import MAX_TAIL
+from ._per_text import Ranking, append_ranking
 from ._runs import _number, _summary, evaluate
 from ._table import _group, _texts_of
 
-TAIL = "tail_ndcg_at_5"
-FIGURES = (*_bootstrap.FIGURES, TAIL)
 NO_MAP = "none"
 _THRESHOLDED = ("micro_f1", "macro_f1")  # variants have scores, no thresholds of their own
 _TEXTS = ("set", "part", "n_train", "n_test", "n_labels", "subset", "n_characters")
 
-Case = namedtuple("Case", "title about call")  # call gives records, and outcomes to keep
-Outcomes = namedtuple("Outcomes", "all tail")  # of all labels, and nDCG of rare ones
+Case = namedtuple("Case", "title about call")  # call gives records, and rankings to keep
 
 
 def describe_variants(texts, scores):
@@ -44,21 +40,17 @@ def describe_variants(texts, scores):
     return found
 
 
-def outcomes_of(texts, scores):
-    """What each variant made of each test text; a dict of `Outcomes`."""
-    is_rare = texts.Y_train.getnnz(axis=0) <= MAX_TAIL
-    rare = texts.Y_test.multiply(is_rare[None, :]).tocsr()
-    rare.eliminate_zeros()
-    found = {}
-    for name, values in scores.items():
-        outcome = Outcome.from_scores(texts.Y_test, values)
-        tail = replace(outcome, ndcg=Outcome.from_scores(rare, values).ndcg)
-        found[name] = Outcomes(outcome, tail)
-    return found
+def rankings_of(texts, scores):
+    """What each variant made of each test text; a dict of `Ranking`, without predictions."""
+    nothing = np.zeros(texts.Y_test.shape, dtype=np.int8)
+    return {
+        name: Ranking.from_scores(texts.Y_train, texts.Y_test, values, nothing)
+        for name, values in scores.items()
+    }
 
 
 def make_record(about, baseline, scores, texts, task, found):
-    """A record of JSON types, and the outcomes by the name they are kept under.
+    """A record of JSON types, and the rankings by the name they are kept under.
 
     Parameters
     ----------
@@ -75,8 +67,8 @@ def make_record(about, baseline, scores, texts, task, found):
     Returns
     -------
     record : dict
-        Its `run` names the outcomes.
-    outcomes : dict of str to Outcome
+        Its `run` names the rankings.
+    rankings : dict of str to Ranking
     """
     record = {
         **about,
@@ -89,45 +81,20 @@ def make_record(about, baseline, scores, texts, task, found):
     }
     content = json.dumps(record, sort_keys=True).encode()
     record["run"] = hashlib.sha256(content).hexdigest()[:12]
-    outcomes = {
-        _outcome_name(record["run"], variant, kind): outcome
-        for variant, both in outcomes_of(texts, scores).items()
-        for kind, outcome in both._asdict().items()
+    rankings = {
+        _ranking_name(record["run"], variant): ranking
+        for variant, ranking in rankings_of(texts, scores).items()
     }
-    return record, outcomes
+    return record, rankings
 
 
-def keep_outcomes(path, outcomes):
-    """Append outcomes to a file, the labels of their texts once."""
-    for name, outcome in outcomes.items():
-        append_outcome(path, name, outcome)
+def keep_rankings(path, rankings):
+    """Append rankings to a file, the labels of their texts once."""
+    for name, ranking in rankings.items():
+        append_ranking(path, name, ranking)
 
 
-def difference(left, right, n_resamples=N_RESAMPLES):
-    """Paired bootstrap of all figures, over the means of the seeds.
-
-    Parameters
-    ----------
-    left, right : list of Outcomes
-        One a seed.
-    n_resamples : int
-
-    Returns
-    -------
-    found : dict of str to list
-        Left minus right, the ends of the 95 % interval, and the standard error. The tail is
-        resampled among the texts with a rare label; left out where there is none.
-    """
-    pairs = [[both.all for both in side] for side in (left, right)]
-    found = dict(zip(FIGURES, _summarize(*pairs, n_resamples), strict=False))
-    rows = np.flatnonzero(~np.isnan(left[0].tail.ndcg))
-    if len(rows):
-        tails = [[_only(both.tail, rows) for both in side] for side in (left, right)]
-        found[TAIL] = _summarize(*tails, n_resamples)[_bootstrap.FIGURES.index("ndcg_at_5")]
-    return found
-
-
-def difference_records(records, outcomes, kept=(), n_resamples=N_RESAMPLES):
+def difference_records(records, rankings, kept=(), n_resamples=N_RESAMPLES):
     """Differences of each group of runs that `kept` does not hold yet.
 
     Parameters
@@ -135,8 +102,8 @@ def difference_records(records, outcomes, kept=(), n_resamples=N_RESAMPLES):
     records : list of dict
         Runs of one measurement; of one set and model, those with the parameters of the last one
         count.
-    outcomes : dict of str to Outcome
-        As `read_outcomes` gives them; runs without outcomes are left out.
+    rankings : dict of str to Ranking
+        As `read_rankings` gives them; runs without them are left out.
     kept : sequence of dict
         Earlier differences.
     n_resamples : int
@@ -151,12 +118,12 @@ def difference_records(records, outcomes, kept=(), n_resamples=N_RESAMPLES):
     found, groups = [], _group(records)[0]
     for group in groups:
         for against, base in _baselines(group, groups):
-            about = _about(group, base, against, outcomes) | {"n_resamples": n_resamples}
+            about = _about(group, base, against, rankings) | {"n_resamples": n_resamples}
             if not about["seeds"] or _identity(about) in known:
                 continue
             about["differences"] = {
                 variant: difference(left, right, n_resamples)
-                for variant, left, right in _pairs(about, group, base, outcomes)
+                for variant, left, right in _pairs(about, group, base, rankings)
             }
             found.append({**about, **describe_machine()})
     return found
@@ -176,13 +143,13 @@ def _baselines(group, groups):
             yield f"{first['baseline']}, no map", other
 
 
-def _about(group, base, against, outcomes):
+def _about(group, base, against, rankings):
     first = group[0]
     by_seed = [{r["seed"]: r["run"] for r in side} for side in (group, base)]
     seeds = [
         seed
         for seed in by_seed[0]
-        if all(_has_outcomes(side.get(seed), first["baseline"], outcomes) for side in by_seed)
+        if all(_ranking_name(side.get(seed), first["baseline"]) in rankings for side in by_seed)
     ]
     return {
         "measurement": "differences",
@@ -196,33 +163,15 @@ def _about(group, base, against, outcomes):
     }
 
 
-def _pairs(about, group, base, outcomes):
-    """Each variant, its outcomes, and those it is compared with; one a seed."""
+def _pairs(about, group, base, rankings):
+    """Each variant, its rankings, and those it is compared with; one a seed."""
     baseline = base[0]["baseline"]
-    right = [_both(run, baseline, outcomes) for run in about["base_runs"]]
+    right = [rankings[_ranking_name(run, baseline)] for run in about["base_runs"]]
     for variant in group[0]["variants"]:
         if base is not group or variant != baseline:
-            yield variant, [_both(run, variant, outcomes) for run in about["runs"]], right
+            left = [rankings[_ranking_name(run, variant)] for run in about["runs"]]
+            yield variant, left, right
 
 
-def _both(run, variant, outcomes):
-    return Outcomes(*(outcomes[_outcome_name(run, variant, k)] for k in Outcomes._fields))
-
-
-def _has_outcomes(run, variant, outcomes):
-    return _outcome_name(run, variant, "tail") in outcomes
-
-
-def _outcome_name(run, variant, kind):
-    return f"{run}/{variant}/{kind}"
-
-
-def _only(outcome, rows):
-    return Outcome(outcome.best[rows], outcome.ndcg[rows], outcome.Y[rows])
-
-
-def _summarize(left, right, n_resamples):
-    """Difference, lower and upper end, standard error; one list a figure of the bootstrap."""
-    observed, resampled = paired_bootstrap(left, right, n_resamples=n_resamples)
-    columns = np.vstack([observed, interval(resampled), np.nanstd(resampled, axis=0)]).T
-    return [[_number(value) for value in column] for column in columns]
+def _ranking_name(run, variant):
+    return f"{run}/{variant}"

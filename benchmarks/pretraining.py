@@ -14,7 +14,6 @@ from pathlib import Path
 from skrr2qc import RCPTEncoder
 
 from . import _pretraining_costs as costs
-from ._bootstrap import append_outcome, read_outcomes
 from ._command_line import (
     attempt_fit,
     check_least,
@@ -25,9 +24,19 @@ from ._command_line import (
     when,
 )
 from ._effect import SETTINGS, EffectTask, estimated_seconds, key_of, run
+from ._effect_differences import difference_lines
 from ._effect_table import format_effect
 from ._models import find_encoder
-from ._records import append_record, check_writable, find_record, per_text_file, read_records
+from ._per_text import append_ranking, read_rankings
+from ._records import (
+    append_record,
+    check_writable,
+    differences_file,
+    find_record,
+    per_text_file,
+    read_lines,
+    read_records,
+)
 from ._runs import load
 from ._sets import check_sets
 from ._table import _markdown
@@ -145,7 +154,7 @@ def _effect(plan, options):
                 n_failed += not _measure(title, task, texts, options)
     records = _kept(options)
     if records:
-        print(format_effect(records, read_outcomes(per_text_file(options.out))))
+        print(format_effect(records, _differences(records, options.out)))
     return int(n_failed > 0)
 
 
@@ -163,8 +172,8 @@ def _measure(title, task, texts, options):
     found = attempt_fit(title, run, task, texts, options)
     if found is None:
         return False
-    record, outcome = found
-    append_outcome(per_text_file(options.out), record["run"], outcome)  # a record promises it
+    record, ranking = found
+    append_ranking(per_text_file(options.out), record["run"], ranking)  # a record promises it
     append_record(options.out, record)
     figures = record["figures"]
     say(
@@ -196,11 +205,19 @@ def _show_plan(plan, options):
     return 0
 
 
+def _differences(records, file):
+    """Lines of a file of records; those that can be drawn by now are added to the file."""
+    path = differences_file(file)
+    lines = read_lines(path)
+    for line in difference_lines(records, read_rankings(per_text_file(file)), lines):
+        append_record(path, line)
+        lines.append(line)
+    return lines
+
+
 def _report(files):
-    records, outcomes = read_reported(files, _effect_records), {}
-    for file in map(Path, files):
-        outcomes |= read_outcomes(per_text_file(file))
-    print(format_effect(records, outcomes))
+    records = read_reported(files, _effect_records)
+    print(format_effect(records, [d for file in files for d in read_lines(differences_file(file))]))
     return 0
 
 

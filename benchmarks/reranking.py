@@ -15,17 +15,17 @@ from pathlib import Path
 from . import _reranking_arithmetic as arithmetic
 from . import _reranking_effect as effect
 from . import _reranking_solutions as solutions
-from ._bootstrap import read_outcomes
 from ._command_line import attempt, read_reported, say, when
 from ._decomposition import decomposition_records
 from ._machine import describe_machine
+from ._per_text import read_rankings
 from ._records import append_record, check_writable, per_text_file, read_lines
 from ._reranking_table import MEASUREMENTS, format_reranking
-from ._reranking_variants import Case, difference_records, keep_outcomes
+from ._reranking_variants import Case, difference_records, keep_rankings
 from ._sets import check_sets
 
 _OUT = Path(__file__).parent / "results" / "reranking.jsonl"
-_COMPARED = ("effect", "solutions")  # measurements with outcomes text by text
+_COMPARED = ("effect", "solutions")  # measurements with rankings text by text
 
 
 def main(arguments=None):
@@ -118,8 +118,8 @@ def _measure(case, options):
     found = attempt(case.title, case.call, verbose=options.verbose)
     if found is None:
         return False
-    records, outcomes = found
-    keep_outcomes(per_text_file(options.out), outcomes)  # a record promises them
+    records, rankings = found
+    keep_rankings(per_text_file(options.out), rankings)  # a record promises them
     for record in records:
         append_record(options.out, record)
         say(f"{case.title}: {_summary(record)}")
@@ -128,10 +128,10 @@ def _measure(case, options):
 
 def _keep_differences(options):
     """Draw and keep the intervals of what was measured, over all seeds at hand."""
-    lines, outcomes = _measurements(options.out), read_outcomes(per_text_file(options.out))
+    lines, rankings = _measurements(options.out), read_rankings(per_text_file(options.out))
     kept = [line for line in lines if line["measurement"] == "differences"]
     records = [line for line in lines if line["measurement"] == options.job]
-    for record in difference_records(records, outcomes, kept):
+    for record in difference_records(records, rankings, kept):
         append_record(options.out, record)
 
 

@@ -12,13 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import benchmarks._effect
 from benchmarks import _bootstrap, pretraining
 from benchmarks import _pretraining_costs as costs
-from benchmarks._bootstrap import (
-    Outcome,
-    append_outcome,
-    interval,
-    paired_bootstrap,
-    read_outcomes,
-)
+from benchmarks._bootstrap import interval, paired_bootstrap
 from benchmarks._effect import (
     SETTINGS,
     EffectTask,
@@ -28,132 +22,74 @@ from benchmarks._effect import (
     key_of,
     run,
 )
+from benchmarks._effect_differences import difference_lines
 from benchmarks._effect_table import format_effect
+from benchmarks._per_text import FIGURES, Ranking
 from benchmarks._processes import apart
-from benchmarks._records import KEY, find_record, read_records
+from benchmarks._records import KEY, find_record, per_text_file, read_records
 from benchmarks._runs import TextSet
-from skrr2qc import LabelSpace, RCPTEncoder, metrics
+from skrr2qc import LabelSpace, RCPTEncoder
 from skrr2qc.encoders._pretraining import Pretraining
 from skrr2qc.modules import MaskedLanguageModel, RankingPretrainer
 from tests.benchmarks.test_compare import cells, make_record, write_set
 
-ONES = np.ones((1, 40))
 
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def make_outcome(rng, n_texts=40, n_labels=6, Y=None):
-    if Y is None:
-        Y = sp.csr_matrix((rng.random((n_texts, n_labels)) < 0.3).astype(np.float32))
-    scores = rng.random(Y.shape)
-    return Outcome.from_scores(Y, scores), scores
-
-
-def outcome_of_hits(hits):
+def ranking_of_hits(hits):
     """One label a text, ranked first or not at all among the first five."""
-    Y = sp.csr_matrix(np.eye(8)[np.zeros(len(hits), dtype=int)])
-    return Outcome(np.where(hits, 0, 7), np.asarray(hits, dtype=float), Y)
+    n_texts, truth = len(hits), np.eye(8)[np.zeros(len(hits), dtype=int)]
+    top = np.where(np.reshape(hits, (-1, 1)), [0, 1, 2, 3, 4], [7, 6, 5, 4, 3])
+    nothing = sp.csr_matrix((n_texts, 8))
+    return Ranking(top, nothing, sp.csr_matrix(truth), np.full(8, 9), 72)
 
 
 # -------------------------------------------------------------------------------- bootstrap
 
 
-def expected_figures(Y, scores):
-    return [
-        metrics.precision_at_k(Y, scores, 1),
-        metrics.ndcg_at_k(Y, scores, 5),
-        metrics.f1_at_1(Y, scores, average="macro", zero_division="supported"),
-    ]
-
-
-def test_figures_are_those_of_the_metrics(rng):
-    outcome, scores = make_outcome(rng)
-    assert np.isnan(outcome.ndcg).any()  # a text without a label has no nDCG
-    assert_allclose(outcome.figures(ONES)[0], expected_figures(outcome.Y, scores), rtol=1e-6)
-
-
-def test_two_labels_are_fewer_than_five():
-    outcome = Outcome.from_scores(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.8, 0.2]]))
-    assert_allclose(outcome.ndcg, [1, 1 / np.log2(3)])
-
-
-def test_figures_of_resamples_are_those_of_repeated_rows(rng):
-    outcome, scores = make_outcome(rng)
-    weights = _bootstrap._draw(40, 5, rng)
-    for drawn, found in zip(weights, outcome.figures(weights), strict=True):
-        rows = np.repeat(np.arange(40), drawn.astype(int))
-        assert_allclose(found, expected_figures(outcome.Y[rows], scores[rows]), rtol=1e-6)
-
-
-def test_draws_are_of_n_texts_with_replacement(rng):
-    weights = _bootstrap._draw(30, 4000, rng)
+def test_draws_are_of_n_texts_with_replacement():
+    weights = _bootstrap._draw(30, 4000, np.random.default_rng(0))
     assert_array_equal(weights.sum(axis=1), 30)
     assert_allclose(weights.mean(axis=0), 1, atol=0.1)
     assert_allclose(weights.var(), 1 - 1 / 30, rtol=0.05)
 
 
-def test_spread_is_the_standard_error(rng):
-    left, right = outcome_of_hits([True] * 60 + [False] * 40), outcome_of_hits([False] * 100)
+def test_spread_is_the_standard_error():
+    left, right = ranking_of_hits([True] * 60 + [False] * 40), ranking_of_hits([False] * 100)
     observed, resampled = paired_bootstrap([left], [right])
     assert_allclose(observed[0], 0.6)
-    assert resampled.shape == (10_000, 3)
+    assert resampled.shape == (10_000, len(FIGURES))
     assert_allclose(resampled[:, 0].std(), np.sqrt(0.6 * 0.4 / 100), rtol=0.03)
     error = 1.96 * np.sqrt(0.6 * 0.4 / 100)
-    assert_allclose(interval(resampled)[:, 0], [0.6 - error, 0.6 + error], atol=0.011)
+    assert_allclose(interval(resampled[:, 0]), [0.6 - error, 0.6 + error], atol=0.011)
 
 
 def test_texts_are_paired():
     """Each side alone varies a lot; what they differ in is the same for every text."""
     hits = np.arange(50) % 2 == 0
-    left, right = outcome_of_hits(hits), outcome_of_hits(hits)
-    left.ndcg[:] = right.ndcg + 0.25
+    left, right = ranking_of_hits(hits), ranking_of_hits(hits)
+    right.top[hits] = [1, 0, 2, 3, 4]  # second instead of first
+    left.top[~hits] = [7, 0, 6, 5, 4]  # second instead of nowhere
+    second = 1 / np.log2(3)
     observed, resampled = paired_bootstrap([left], [right], n_resamples=700)
-    assert_allclose(observed[1], 0.25)
-    assert_allclose(resampled[:, 1], 0.25)
-    assert_array_equal(resampled[:, [0, 2]], 0)
+    n_hits = _bootstrap._draw(50, 500, np.random.default_rng(0)) @ hits
+    assert_allclose(observed[:2], [0.5, 0.5 * (1 - second) + 0.5 * second])
+    assert_allclose(resampled[:500, 0], n_hits / 50)
+    assert_allclose(resampled[:500, 1], (n_hits * (1 - second) + (50 - n_hits) * second) / 50)
 
 
 def test_seeds_are_averaged():
-    better, worse = outcome_of_hits([True] * 20), outcome_of_hits([False] * 20)
+    better, worse = ranking_of_hits([True] * 20), ranking_of_hits([False] * 20)
     observed, resampled = paired_bootstrap([better, worse], [worse], n_resamples=10)
     assert_allclose(observed[:2], 0.5)
     assert_allclose(resampled[:, 0], 0.5)
 
 
 def test_bootstrap_is_seeded():
-    sides = [outcome_of_hits([True, False] * 10)], [outcome_of_hits([False] * 20)]
+    sides = [ranking_of_hits([True, False] * 10)], [ranking_of_hits([False] * 20)]
     first, again, other = (
         paired_bootstrap(*sides, n_resamples=50, random_state=s)[1] for s in (0, 0, 1)
     )
     assert_array_equal(first, again)
     assert (first != other).any()
-
-
-def test_other_texts_cannot_be_paired(rng):
-    with pytest.raises(ValueError, match="same texts"):
-        paired_bootstrap([make_outcome(rng)[0]], [make_outcome(rng)[0]])
-
-
-def test_outcomes_are_kept(rng, tmp_path, capsys):
-    file = tmp_path / "per_text.jsonl"
-    assert read_outcomes(file) == {}
-    first, _ = make_outcome(rng)
-    second, _ = make_outcome(rng, Y=first.Y)
-    append_outcome(file, "one", first)
-    with file.open("a") as stream:
-        stream.write('{"run": "to')
-    append_outcome(file, "two", second)
-    found = read_outcomes(file)
-    assert list(found) == ["one", "two"]
-    assert "per_text.jsonl, line 3" in capsys.readouterr().err
-    assert sum('"labels"' in line for line in file.read_text().splitlines()) == 1
-    assert_array_equal(found["two"].best, second.best)
-    assert_allclose(found["two"].ndcg, second.ndcg, atol=0.0005)
-    assert_array_equal(found["one"].Y.toarray(), first.Y.toarray())
-    assert found["one"].truth == second.truth
 
 
 # --------------------------------------------------------------------------------- one run
@@ -200,15 +136,13 @@ def test_key_tells_runs_apart(texts):
 
 
 def test_a_run(task, texts):
-    record, outcome = run(task, texts)
+    record, ranking = run(task, texts)
     record = json.loads(json.dumps(record, allow_nan=False))
     assert {*KEY, "figures", "fitted", "warnings", "versions", "machine", "run"} <= set(record)
     assert find_record([record], key_of(task, texts)) is record
     found = record["figures"]
-    names = ("precision_at_1", "ndcg_at_5", "macro_f1_at_1")
-    assert_allclose([found[n] for n in names], outcome.figures(ONES[:, :5])[0])
-    assert 3 not in outcome.best  # no training text has it
-    assert outcome.ndcg[4] == pytest.approx(1 / np.log2(5))  # last of four labels
+    assert_allclose([found[n] for n in FIGURES], ranking.figures(np.ones((1, 5)))[0])
+    assert (ranking.top[:, 3] == 3).all()  # no training text has it: last of four labels
     assert_allclose(found["fit_seconds"], found["encoder_seconds"] + found["head_seconds"])
     assert found["memory_mib"] >= found["head_memory_mib"] >= found["encoder_memory_mib"] > 20
     assert record["fitted"]["encoder"]["n_epochs"] == 1
@@ -309,9 +243,13 @@ def test_differences_of_two_sets():
         for seed in (0, 1)
     ]
     hits = {"none": [False] * 20, "tapt": [True, False] * 10, "rcpt": [True] * 20}
-    outcomes = {r["run"]: outcome_of_hits(hits[r["setting"]]) for r in records}
-    outcomes |= {f"rcpt{seed}two": outcome_of_hits([True, False] * 10) for seed in (0, 1)}
-    report = format_effect(records, outcomes, n_resamples=200)
+    rankings = {r["run"]: ranking_of_hits(hits[r["setting"]]) for r in records}
+    rankings |= {f"rcpt{seed}two": ranking_of_hits([True, False] * 10) for seed in (0, 1)}
+    lines = difference_lines(records, rankings, n_resamples=200)
+    assert json.loads(json.dumps(lines, allow_nan=False)) == lines
+    assert difference_lines(records, rankings, lines, n_resamples=200) == []
+    assert len(difference_lines(records, rankings, lines, n_resamples=100)) == 4
+    report = format_effect(records, lines)
     rows = [line for line in report.splitlines() if "| rcpt - " in line]
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert table[0][:3] == ["toy (compact)", "rcpt - none", "2"]
@@ -326,21 +264,43 @@ def test_differences_of_two_sets():
     assert cells(report, 0)[:3] == ["toy", "none (compact)", "2"]
 
 
+def difference_rows_of(records, names, lines=()):
+    """Lines of the table of differences, if only the rankings of these runs were kept."""
+    rankings = {name: ranking_of_hits([True] * 9) for name in names}
+    lines = [*lines, *difference_lines(records, rankings, lines, n_resamples=20)]
+    report = format_effect(records, lines)
+    return [line.split("|") for line in report.splitlines() if " - none" in line], lines
+
+
 def test_only_common_seeds_are_compared():
     records = [effect_record("none"), effect_record("rcpt", seed=1), effect_record("rcpt")]
-    outcomes = {r["run"]: outcome_of_hits([True] * 9) for r in records}
-    rows = [row for row in format_effect(records, outcomes, 20).splitlines() if "rcpt - " in row]
-    assert rows[0].split("|")[3].strip() == "1"
-    others = format_effect(records[:2], outcomes, 20)
-    assert "rcpt - none" not in others
-    assert "rcpt - none" not in format_effect(records, {}, 20)
+    names = [record["run"] for record in records]
+    rows, lines = difference_rows_of(records, names)
+    assert rows[0][3].strip() == "1"
+    assert lines[0]["seeds"] == [0]
+    assert difference_rows_of(records[:2], names)[0] == []
+    assert difference_rows_of(records, names[:2])[0] == []
+
+
+def test_kept_differences_are_shown_without_rankings():
+    records = [effect_record(s, seed=seed) for s in ("none", "rcpt") for seed in (0, 1)]
+    names = [record["run"] for record in records]
+    rows, first = difference_rows_of(records, names[::2])  # of the first seeds alone
+    assert (rows[0][3].strip(), len(first)) == ("1", 1)
+    again, kept = difference_rows_of(records, [], first)
+    assert (again, kept) == (rows, first)
+    rows, both = difference_rows_of(records, names, first)
+    assert (rows[0][3].strip(), len(both)) == ("2", 2)
+    assert difference_rows_of(records, names[::2], both)[0] == rows  # the most seeds, not the last
+    later = [{**record, "run": f"{record['run']} again"} for record in records]
+    assert difference_rows_of(later, [], both)[0] == []
 
 
 def test_parameters_that_were_searched_have_rows_of_their_own():
     records = [effect_record("tapt")]
     records += [effect_record("rcpt", f"rank_weight={w}") for w in (0.1, 0.2)]
-    outcomes = {r["run"]: outcome_of_hits([True] * 9) for r in records}
-    report = format_effect(records, outcomes, 20)
+    rankings = {r["run"]: ranking_of_hits([True] * 9) for r in records}
+    report = format_effect(records, difference_lines(records, rankings, n_resamples=20))
     assert [cells(report, i)[1] for i in range(3)] == [
         "tapt (compact)", "rcpt rank_weight=0.1 (compact)", "rcpt rank_weight=0.2 (compact)",
     ]  # fmt: skip
@@ -372,7 +332,8 @@ def runs(monkeypatch):
         values = {"precision_at_1": 0.5, "ndcg_at_5": 0.6, "fit_seconds": 2.0}
         values |= {"encoder_seconds": 1.0, "head_seconds": 1.0}
         record = make_record(**key_of(task, texts), figures=values, run=name)
-        return record, Outcome.from_scores(texts.Y_test, texts.Y_test.toarray())
+        right = texts.Y_test.toarray()
+        return record, Ranking.from_scores(texts.Y_train, texts.Y_test, right, right)
 
     monkeypatch.setattr(pretraining, "run", stub)
     return asked
@@ -397,6 +358,7 @@ def test_effect_keeps_and_resumes(data, runs, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == first
     assert "kept from" in captured.err
+    per_text_file(out).unlink()  # true labels, which nobody passes on
     assert pretraining.main(["--report", str(out)]) == 0
     assert capsys.readouterr().out == first
 

@@ -10,14 +10,14 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmarks import _decomposition, _solutions, reranking
+from benchmarks import _decomposition, _per_text, _solutions, reranking
 from benchmarks import _reranking_arithmetic as arithmetic
 from benchmarks import _reranking_effect as effect
 from benchmarks import _reranking_solutions as solutions
 from benchmarks import _reranking_variants as variants
-from benchmarks._bootstrap import read_outcomes
+from benchmarks._differences import FIGURES, difference, mean_difference
 from benchmarks._models import _composite
-from benchmarks._reranking_means import better, mean_figure, mean_rows
+from benchmarks._reranking_means import better, mean_rows
 from benchmarks._reranking_table import format_reranking
 from benchmarks._runs import Task, TextSet, evaluate
 from skrr2qc import LabelSpace, MetaLabelReranker, RCPTEncoder
@@ -93,23 +93,23 @@ def scores():
 def test_figures_are_those_of_other_runs(texts, scores):
     found = variants.describe_variants(texts, scores)
     expected = evaluate(texts.Y_train, texts.Y_test, scores["b"], np.zeros((8, 4), dtype=np.int8))
-    for name in variants.FIGURES:
+    for name in FIGURES:
         assert_allclose(found["b"][name], expected[name])
     assert not {"micro_f1", "macro_f1"} & set(found["b"])  # they need thresholds
 
 
-def test_outcomes_average_to_the_figures(texts, scores):
+def test_rankings_average_to_the_figures(texts, scores):
     found = variants.describe_variants(texts, scores)
-    for name, (whole, tail) in variants.outcomes_of(texts, scores).items():
-        assert_allclose(np.mean(whole.ndcg), found[name]["ndcg_at_5"], rtol=1e-6)
-        assert_allclose(np.nanmean(tail.ndcg), found[name]["tail_ndcg_at_5"], rtol=1e-6)
-        assert np.isnan(tail.ndcg).sum() == 6  # two texts have the label with two examples
+    for name, ranking in variants.rankings_of(texts, scores).items():
+        figures = dict(zip(_per_text.FIGURES, ranking.figures(np.ones((1, 8)))[0], strict=True))
+        for figure in FIGURES:
+            assert_allclose(figures[figure], found[name][figure], rtol=1e-6)
 
 
 def test_differences_are_those_of_the_figures(texts, scores):
-    found, outcomes = variants.describe_variants(texts, scores), variants.outcomes_of(texts, scores)
-    differences = variants.difference([outcomes["b"]], [outcomes["a"]], n_resamples=200)
-    assert list(differences) == list(variants.FIGURES)
+    found, rankings = variants.describe_variants(texts, scores), variants.rankings_of(texts, scores)
+    differences = difference([rankings["b"]], [rankings["a"]], n_resamples=200)
+    assert list(differences) == list(FIGURES)
     for name, (value, low, high, error) in differences.items():
         assert_allclose(value, found["b"][name] - found["a"][name], atol=1e-6)
         assert low <= high
@@ -117,23 +117,23 @@ def test_differences_are_those_of_the_figures(texts, scores):
 
 
 def test_equal_scores_do_not_differ(texts, scores):
-    outcomes = variants.outcomes_of(texts, scores)["a"]
-    for found in variants.difference([outcomes], [outcomes], n_resamples=50).values():
+    ranking = variants.rankings_of(texts, scores)["a"]
+    for found in difference([ranking], [ranking], n_resamples=50).values():
         assert found == [0, 0, 0, 0]
 
 
 def test_without_rare_labels_there_is_no_tail(texts, scores):
     texts = replace(texts, Y_train=sp.csr_matrix(np.tile(np.eye(4), (6, 1))))
-    outcomes = variants.outcomes_of(texts, scores)
-    found = variants.difference([outcomes["a"]], [outcomes["b"]], n_resamples=20)
-    assert set(found) == set(variants.FIGURES) - {"tail_ndcg_at_5"}
+    rankings = variants.rankings_of(texts, scores)
+    found = difference([rankings["a"]], [rankings["b"]], n_resamples=20)
+    assert set(found) == set(FIGURES) - {"tail_ndcg_at_5"}
 
 
 # ----------------------------------------------------------------------- runs and differences
 
 
 def make_run(texts, scores, model="auto", seed=0, **about):
-    """A record and outcomes as `effect` makes them, from given scores."""
+    """A record and rankings as `effect` makes them, from given scores."""
     key = {
         "measurement": "effect", **texts.describe(), "model": model, "map": model, "towers": "one",
         "seed": seed, "encoder": "e", "parameters": {}, "version": "1", "n_meta_labels": 2,
@@ -160,8 +160,8 @@ def runs(texts):
 
 def test_differences_of_runs(runs):
     records = [record for record, _ in runs]
-    outcomes = {name: value for _, more in runs for name, value in more.items()}
-    found = variants.difference_records(records, outcomes, n_resamples=100)
+    rankings = {name: value for _, more in runs for name, value in more.items()}
+    found = variants.difference_records(records, rankings, n_resamples=100)
     assert [(d["model"], d["against"], sorted(d["differences"])) for d in found] == [
         ("auto", "retrieval", ["learned"]),
         ("auto", "retrieval, no map", ["learned", "retrieval"]),
@@ -177,25 +177,25 @@ def test_differences_of_runs(runs):
         ]
         assert_allclose(record["differences"]["learned"]["ndcg_at_5"][0], means[0] - means[1])
     json.dumps(found)
-    assert variants.difference_records(records, outcomes, found, n_resamples=100) == []
+    assert variants.difference_records(records, rankings, found, n_resamples=100) == []
     more = make_run_like(records[0], seed=2)
-    assert variants.difference_records([*records, more], outcomes, found, n_resamples=100) == []
+    assert variants.difference_records([*records, more], rankings, found, n_resamples=100) == []
 
 
 def make_run_like(record, **values):
-    """A run whose outcomes nobody kept."""
+    """A run whose rankings nobody kept."""
     return {**record, "run": "lost", **values}
 
 
-def test_outcomes_are_kept(runs, tmp_path):
+def test_rankings_are_kept(runs, tmp_path):
     file = tmp_path / "per_text.jsonl"
-    for _, outcomes in runs:
-        variants.keep_outcomes(file, outcomes)
-    kept = read_outcomes(file)
-    for _, outcomes in runs:
-        for name, outcome in outcomes.items():
-            assert_array_equal(kept[name].best, outcome.best)
-            assert_allclose(kept[name].ndcg, outcome.ndcg, atol=6e-4)
+    for _, rankings in runs:
+        variants.keep_rankings(file, rankings)
+    kept = _per_text.read_rankings(file)
+    for _, rankings in runs:
+        for name, ranking in rankings.items():
+            assert_array_equal(kept[name].top, ranking.top)
+            assert kept[name].truth == ranking.truth
 
 
 # ------------------------------------------------------------------------------------- effect
@@ -400,7 +400,7 @@ def test_solutions_reach_the_model():
 def make_difference(name, map_name, **variants_by_name):
     """Differences of one set, each [value, low, high, error] for all figures."""
     differences = {
-        variant: {f: [value, value - 0.1, value + 0.1, 0.03] for f in variants.FIGURES}
+        variant: {f: [value, value - 0.1, value + 0.1, 0.03] for f in FIGURES}
         for variant, value in variants_by_name.items()
     }
     about = {"set": name, "part": "val", "towers": "one", "against": "retrieval"}
@@ -409,7 +409,7 @@ def make_difference(name, map_name, **variants_by_name):
 
 
 def test_means_by_hand():
-    value, low, high = mean_figure([[0.1, 0, 0, 0.03], [0.3, 0, 0, 0.04]])
+    value, low, high = mean_difference([[0.1, 0, 0, 0.03], [0.3, 0, 0, 0.04]])
     error = math.sqrt(0.03**2 + 0.04**2) / 2
     assert_allclose([value, low, high], [0.2, 0.2 - 1.96 * error, 0.2 + 1.96 * error])
 
@@ -437,12 +437,12 @@ def test_what_is_worse_is_named(runs):
     records = [record for record, _ in runs][:2]
     record = {**records[0], "measurement": "differences", "of": "effect", "against": "retrieval"}
     record |= {"runs": [r["run"] for r in records], "base_runs": [r["run"] for r in records]}
-    figures = {f: [-0.05, -0.09, -0.01, 0.02] for f in variants.FIGURES}
+    figures = {f: [-0.05, -0.09, -0.01, 0.02] for f in FIGURES}
     record |= {"seeds": [0, 1], "differences": {"learned": figures}}
     report = format_reranking([*records, record])
     assert "-5.0 [-9.0, -1.0]*" in report
     assert "in some figure: learned of auto on toy val (e)." in report
-    clear = {f: [0.05, 0.01, 0.09, 0.02] for f in variants.FIGURES}
+    clear = {f: [0.05, 0.01, 0.09, 0.02] for f in FIGURES}
     record["differences"] = {"learned": clear}
     assert "in some figure: none." in format_reranking([*records, record])
 
