@@ -53,9 +53,9 @@ def cells(figures):
 
 
 def mean_cells(differences):
-    """The same of the mean over several dicts of differences; of those that have a figure."""
-    there = {name: [f[name] for f in differences if name in f] for name in FIGURES}
-    return cells({name: mean_difference(found) for name, found in there.items() if found})
+    """The same of the mean over several dicts of differences, of figures that all have."""
+    common = [name for name in FIGURES if all(name in figures for figures in differences)]
+    return cells({n: mean_difference([figures[n] for figures in differences]) for n in common})
 
 
 def _cell(value, low, high):

@@ -19,7 +19,8 @@ def difference_lines(records, rankings, kept=(), n_resamples=N_RESAMPLES):
     records : list of dict
         Of one set and setting, those with the parameters of the last one count.
     rankings : dict of str to Ranking
-        By the `run` of a record. Runs without one are left out.
+        By the `run` of a record. Runs without one, and of texts whose labels have changed, are
+        left out.
     kept : sequence of dict
         Earlier lines.
     n_resamples : int
@@ -43,15 +44,16 @@ def difference_lines(records, rankings, kept=(), n_resamples=N_RESAMPLES):
             **{name: left[0][name] for name in _TEXTS},
             **{"seeds": seeds, "runs": runs, "others": others, "n_resamples": n_resamples},
         }
-        if seeds and _identity(about) not in known:
-            pair = [[rankings[run] for run in side] for side in (runs, others)]
+        pair = [[rankings[run] for run in side] for side in (runs, others)]
+        are_same = len({ranking.truth for side in pair for ranking in side}) == 1
+        if are_same and _identity(about) not in known:
             about["figures"] = difference(*pair, n_resamples)
             lines.append({**about, **describe_machine()})
     return lines
 
 
 def difference_rows(groups, names, lines):
-    """Rows of a table: of each set, then means over the sets of a part.
+    """Rows of a table: of each set, then means over several sets of a part.
 
     Parameters
     ----------
@@ -65,18 +67,23 @@ def difference_rows(groups, names, lines):
     Returns
     -------
     rows : list of list of str
+    notes : list of str
+        What lines say of themselves.
     """
-    rows, of_part = [], defaultdict(list)
+    rows, shown, of_part = [], [], defaultdict(list)
     for left, right in _contrasts(groups):
         line = _find(lines, left, right)
         if line is not None:
             contrast = f"{left[0]['model']} - {right[0]['model']}"
             name = f"{names[_texts_of(left[0])]} ({left[0]['encoder']})"
             rows.append([name, contrast, str(len(line["runs"])), *cells(line["figures"])])
-            of_part[left[0]["part"], contrast].append(line["figures"])
+            of_part[left[0]["part"], contrast].append(line)
+            shown.append(line)
     for (part, contrast), found in of_part.items():
-        rows.append([f"mean of {len(found)} {part}", contrast, "", *mean_cells(found)])
-    return rows
+        if 1 < len(found) == len({line["set"] for line in found}):  # independent of each other
+            means = mean_cells([line["figures"] for line in found])
+            rows.append([f"mean of {len(found)} {part}", contrast, "", *means])
+    return rows, list(dict.fromkeys(line["note"] for line in shown if "note" in line))
 
 
 def _contrasts(groups):
@@ -94,7 +101,10 @@ def _find(lines, left, right):
     same = [
         line
         for line in lines
-        if line.get("runs") and runs.issuperset(line["runs"]) and others.issuperset(line["others"])
+        if line.get("runs")
+        and runs.issuperset(line["runs"])
+        and line.get("others")
+        and others.issuperset(line["others"])
     ]
     return max(reversed(same), key=lambda line: len(line["runs"]), default=None)
 

@@ -60,10 +60,10 @@ def format_effect(records, differences):
     names = _set_names(groups)
     parts = [*_figures(groups, names, _SCORES), "", *_figures(groups, names, _VECTORS), ""]
     parts += [_LEGEND, *_set_notes(groups, names), *_origin(groups)]
-    rows = difference_rows(groups, names, differences)
+    rows, notes = difference_rows(groups, names, differences)
     if rows:
         table = _markdown(["set", "difference", "seeds", *FIGURES.values()], rows)
-        parts += ["", *table, "", _DIFFERENCE_LEGEND]
+        parts += ["", *table, "", _DIFFERENCE_LEGEND, *notes]
     if n_left_out:
         parts.append(f"{n_left_out} records of other parameters or earlier runs left out.")
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import sys
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ FIGURES = (
 )
 MAX_TAIL = 5  # training texts of a label in the tail
 _N_TOP = 5
+_TRUTH = {"truth", "n_texts", "n_labels", "n_train", "labels", "counts"}  # keys of a line
+_RUN = {"run", "truth", "top", "predicted"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Ranking:
 
     Attributes
     ----------
-    top : ndarray of shape (n, 5), int64
+    top : ndarray of shape (n, min(5, L)), int64
         The labels that rank first, best first; -1 where nothing was retrieved.
     predicted, Y : csr_matrix of shape (n, L), {0, 1}
     counts : ndarray of shape (L,), int64
@@ -155,9 +158,16 @@ def append_ranking(path, run, ranking):
 
 
 def read_rankings(path):
-    """Rankings of a file by run; those whose texts' labels were lost are left out."""
+    """Rankings of a file by run; those whose texts' labels were lost are left out.
+
+    Lines of an earlier form are skipped with a message.
+    """
     path = Path(path)
-    lines = read_lines(path) if path.exists() else []
+    kept = read_lines(path)
+    lines = [line for line in kept if line.keys() >= _RUN or line.keys() >= _TRUTH]
+    n_others = len(kept) - len(lines)
+    if n_others:
+        print(f"{path.name}: {n_others} lines of an earlier form, skipped", file=sys.stderr)
     truths = {line["truth"]: _unpack_truth(line) for line in lines if "run" not in line}
     found = {}
     for line in lines:

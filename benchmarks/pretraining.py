@@ -100,7 +100,8 @@ def _make_parser():
 
 def _check(options):
     """Find every mistake before work starts; return the plan: (set, tasks) pairs."""
-    check_writable(options.out)
+    for path in (options.out, per_text_file(options.out), differences_file(options.out)):
+        check_writable(path)
     check_sets(options.sets or PLAN)
     check_names("setting", options.settings or SETTINGS, list(SETTINGS))
     check_least(options, limit_train=3)
@@ -216,8 +217,12 @@ def _differences(records, file):
 
 
 def _report(files):
-    records = read_reported(files, _effect_records)
-    print(format_effect(records, [d for file in files for d in read_lines(differences_file(file))]))
+    records, rankings, lines = read_reported(files, _effect_records), {}, []
+    for file in files:
+        rankings |= read_rankings(per_text_file(file))
+        lines += read_lines(differences_file(file))
+    lines += difference_lines(records, rankings, lines)
+    print(format_effect(records, lines))
     return 0
 
 

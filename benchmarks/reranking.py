@@ -39,6 +39,7 @@ def main(arguments=None):
             print(format_reranking(read_reported(options.files, _measurements, "measurement")))
             return 0
         check_writable(options.out)
+        check_writable(per_text_file(options.out))
         cases = _JOBS[options.job][1](options)
     except ValueError as error:
         parser.error(str(error))

@@ -1,6 +1,6 @@
 """A saved model behind HTTP: ``python serve.py FOLDER`` answers POST /predict and GET /health.
 
-Needs ``pip install "skrr2qc[serve]"``.
+Needs ``pip install ".[serve]"``.
 """
 
 import argparse

@@ -106,9 +106,9 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    A label without training examples would get the constant score -1, which outranks labels
-    that were learned and rejected with more confidence. Such labels score below everything
-    that a learned label can reach, and labels found in every text above it.
+    A label without training examples has the constant score 0 in scikit-learn's one-vs-rest,
+    which outranks every label that was learned and rejected. Here such labels score below
+    everything that a learned label can reach, and labels found in every text above it.
 
     Weights below 0.2 % of their label's norm are dropped, an idea of [2]_: about one in twenty
     remains, so that memory follows the examples rather than labels times features.

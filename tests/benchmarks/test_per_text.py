@@ -80,6 +80,18 @@ def test_a_torn_file_keeps_its_other_runs(made, tmp_path):
     assert read_rankings(tmp_path / "none.jsonl") == {}
 
 
+def test_lines_of_an_earlier_form_are_skipped(made, tmp_path, capsys):
+    file, ranking = tmp_path / "kept.jsonl", Ranking.from_scores(*made)
+    earlier = [
+        {"truth": "a", "n_labels": 2, "labels": "0 1"},
+        {"run": "b", "truth": "a", "best": ""},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in earlier))
+    append_ranking(file, "one", ranking)
+    assert list(read_rankings(file)) == ["one"]
+    assert "kept.jsonl: 2 lines of an earlier form" in capsys.readouterr().err
+
+
 def test_runs_of_other_texts_or_training_do_not_pair(made):
     Y_train, Y, scores, predicted = made
     ranking = Ranking.from_scores(*made)

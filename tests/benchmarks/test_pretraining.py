@@ -34,12 +34,12 @@ from skrr2qc.modules import MaskedLanguageModel, RankingPretrainer
 from tests.benchmarks.test_compare import cells, make_record, write_set
 
 
-def ranking_of_hits(hits):
+def ranking_of_hits(hits, n_train=9):
     """One label a text, ranked first or not at all among the first five."""
     n_texts, truth = len(hits), np.eye(8)[np.zeros(len(hits), dtype=int)]
     top = np.where(np.reshape(hits, (-1, 1)), [0, 1, 2, 3, 4], [7, 6, 5, 4, 3])
     nothing = sp.csr_matrix((n_texts, 8))
-    return Ranking(top, nothing, sp.csr_matrix(truth), np.full(8, 9), 72)
+    return Ranking(top, nothing, sp.csr_matrix(truth), np.full(8, n_train), 72)
 
 
 # -------------------------------------------------------------------------------- bootstrap
@@ -261,6 +261,10 @@ def test_differences_of_two_sets():
     assert table[4][3].startswith("+75.0 [")
     assert table[5][3].startswith("+25.0 [")
     assert len(table) == 6
+    spread = 1.96 * np.sqrt(0.5 * 0.5 / 20) / 2  # the other set's difference is the same always
+    low, high = map(float, table[4][3].split("[")[1].rstrip("]*").split(","))
+    assert_allclose([low, high], [75 - 100 * spread, 75 + 100 * spread], atol=1.5)
+    assert {row[6] for row in table} == {"-"}  # no label is rare
     assert cells(report, 0)[:3] == ["toy", "none (compact)", "2"]
 
 
@@ -291,9 +295,41 @@ def test_kept_differences_are_shown_without_rankings():
     assert (again, kept) == (rows, first)
     rows, both = difference_rows_of(records, names, first)
     assert (rows[0][3].strip(), len(both)) == ("2", 2)
-    assert difference_rows_of(records, names[::2], both)[0] == rows  # the most seeds, not the last
+    for lines in (both, both[::-1]):  # the most seeds, not the last
+        assert difference_rows_of(records, [], lines)[0] == rows
     later = [{**record, "run": f"{record['run']} again"} for record in records]
     assert difference_rows_of(later, [], both)[0] == []
+
+
+def test_means_are_of_several_sets():
+    records = [
+        effect_record(s, set=name, encoder=encoder, run=f"{s} {name} {encoder}")
+        for name, encoder in (("toy", "compact"), ("two", "compact"), ("toy", "minilm"))
+        for s in ("none", "rcpt")
+    ]
+    names = [record["run"] for record in records]
+    titles = [
+        [row[1].split(" (")[0].strip() for row in difference_rows_of(records[:n], names)[0]]
+        for n in (2, 4, 6)
+    ]
+    assert titles == [["toy"], ["toy", "two", "mean of 2 test"], ["toy", "toy", "two"]]
+
+
+def test_the_tail_is_compared_where_there_is_one():
+    records = [effect_record("none"), effect_record("rcpt")]
+    hits = {"none": [False] * 9, "rcpt": [True] * 9}
+    rankings = {r["run"]: ranking_of_hits(hits[r["setting"]], n_train=2) for r in records}
+    lines = difference_lines(records, rankings, n_resamples=20)
+    report = format_effect(records, [{**lines[0], "note": "Rounded."}])
+    row = next(line for line in report.splitlines() if "rcpt - none" in line)
+    assert row.split("|")[7].strip() == "+100.0 [+100.0, +100.0]*"
+    assert report.endswith("Rounded.")
+
+
+def test_runs_of_changed_labels_are_not_compared():
+    records = [effect_record("none"), effect_record("rcpt")]
+    rankings = {r["run"]: ranking_of_hits([True] * n) for r, n in zip(records, (8, 9), strict=True)}
+    assert difference_lines(records, rankings, n_resamples=20) == []
 
 
 def test_parameters_that_were_searched_have_rows_of_their_own():
@@ -361,6 +397,15 @@ def test_effect_keeps_and_resumes(data, runs, tmp_path, capsys):
     per_text_file(out).unlink()  # true labels, which nobody passes on
     assert pretraining.main(["--report", str(out)]) == 0
     assert capsys.readouterr().out == first
+
+
+def test_a_report_of_two_files_compares_their_runs(data, runs, tmp_path, capsys):
+    files = [tmp_path / f"{setting}.jsonl" for setting in ("none", "rcpt")]
+    for file in files:
+        assert effect(file, "--settings", file.stem) == 0
+    assert "rcpt - none" not in capsys.readouterr().out
+    assert pretraining.main(["--report", *map(str, files)]) == 0
+    assert "rcpt - none" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
