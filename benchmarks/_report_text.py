@@ -66,7 +66,7 @@ def counts(kept, derived):
 
 
 def leads(kept, derived, *, same):
-    """One row a set and peer: differences in points, with intervals and marks."""
+    """One row a set and peer: differences in points, with intervals and marks; what has none."""
     rows = [
         [
             f"{section.name} ({_backbone(our)})",
@@ -75,10 +75,9 @@ def leads(kept, derived, *, same):
         ]
         for section, our, peer, ds in _pairs(kept.sections, derived, same=same)
     ]
-    if not rows:
-        return _nothing("such pairs")
     header = ["set (encoder of skrr2qc)", "peer", *FIGURES.values()]
-    return "\n".join(_markdown(header, rows))
+    table = _markdown(header, rows) if rows else [_nothing("such pairs")]
+    return "\n".join([*table, *_unknown(kept.sections, derived, same=same)])
 
 
 def curves(kept):
@@ -255,6 +254,18 @@ def _pairs(sections, derived, *, same):
             if differences is not None:
                 found.append((section, our, peer, differences))
     return found
+
+
+def _unknown(sections, derived, *, same):
+    """A sentence that names the pairs of runs whose differences are not known, if there are any."""
+    peers = {}
+    for section in sections:
+        for our, peer in section.pairs(same=same):
+            if our.runs and peer.runs and derived.difference(our, peer) is None:
+                name = f"{section.name} ({_backbone(our)})"
+                peers.setdefault(name, []).append(peer.name)
+    found = "; ".join(f"{name} with {', '.join(names)}" for name, names in peers.items())
+    return ["", f"Not compared, as no outcomes of the same texts are at hand: {found}."] if found else []
 
 
 def _mark(difference):

@@ -416,6 +416,9 @@ def test_a_pair_of_which_nothing_is_known_is_named(drawn, capsys):
     drawn.draw()
     assert "no outcomes of skrr2qc (compact) and pecos" in capsys.readouterr().err
     assert drawn.part("leads").startswith("*No ")
+    named = "Not compared, as no outcomes of the same texts are at hand: "
+    assert named in drawn.part("leads")
+    assert "arc (minilm) with setfit (minilm)" in drawn.part("leads").split(named)[1]
 
 
 def test_runs_of_other_texts_are_not_compared(bench, capsys):
@@ -426,7 +429,9 @@ def test_runs_of_other_texts_are_not_compared(bench, capsys):
     bench.draw()
     assert "arc: pecos saw other labels" in capsys.readouterr().err
     assert "textcnn" in bench.part("leads")
-    assert "pecos" not in bench.part("leads")
+    table, _, rest = bench.part("leads").partition("Not compared, as no outcomes of the same")
+    assert "pecos" not in table
+    assert "arc (compact) with pecos" in rest
 
 
 def test_redrawing_changes_nothing(drawn):
