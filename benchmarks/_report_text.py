@@ -264,8 +264,10 @@ def _unknown(sections, derived, *, same):
             if our.runs and peer.runs and derived.difference(our, peer) is None:
                 name = f"{section.name} ({_backbone(our)})"
                 peers.setdefault(name, []).append(peer.name)
+    if not peers:
+        return []
     found = "; ".join(f"{name} with {', '.join(names)}" for name, names in peers.items())
-    return ["", f"Not compared, as no outcomes of the same texts are at hand: {found}."] if found else []
+    return ["", f"Not compared, as no outcomes of the same texts are at hand: {found}."]
 
 
 def _mark(difference):
