@@ -21,9 +21,10 @@ from ._runs import Task, _number, _summary, evaluate
 
 SETTINGS = {
     "none": {"n_epochs": 0},
-    "tapt": {"rank_weight": 0},
+    "tapt": {"rank_weight": 0, "initial_share": 0.0},  # as published: weights are not averaged
     "rcpt": {},
     "quesco": {
+        "initial_share": 0.0,
         "label_sets": "first",
         "views": "augmented",
         "variant": "rince",

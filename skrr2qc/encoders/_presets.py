@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, rank_weight, lr), or by the number of
-# texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share), or by the
+# number of texts (queue_size).
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
@@ -26,6 +26,7 @@ _RECOMMENDED = {
     "projection_size": 0,
     "views": "masked",
     "label_epochs": 10,
+    "initial_share": None,
     "lr": None,
     "batch_size": 32,
 }
@@ -35,6 +36,7 @@ _PAPER = {
     "variant": "paper",
     "max_temperature": 0.6,
     "closeness": "dot_clamped",
+    "initial_share": 0.0,
     "momentum": 0.9,
     "own_key_positive": True,
     "projection_size": 128,
@@ -50,6 +52,7 @@ _RELEASED = {
     "positive_share": 0.13,
     "set_distance": "sum",
     "label_sets": "first",
+    "initial_share": 0.0,
     "queue_size": 165,
     "projection_size": 128,
     "lr": 1e-4,
@@ -81,6 +84,7 @@ _NUMBERS = {
     "queue_size": {"minimum": 1, "integer": True},
     "projection_size": {"minimum": 0, "integer": True},
     "label_epochs": {"minimum": 0, "integer": True},
+    "initial_share": {"minimum": 0, "maximum": 1},
     "lr": {"above": 0},
     "batch_size": {"minimum": 1, "integer": True},
 }
@@ -125,8 +129,9 @@ def resolve_settings(encoder, backbone, n_texts):
     if settings["n_epochs"] is None:
         settings["n_epochs"] = backbone.pretraining_epochs
     settings["lr"] = settings["lr"] or backbone.pretraining_lr
-    if settings["rank_weight"] is None:
-        settings["rank_weight"] = backbone.rank_weight
+    for name in ("rank_weight", "initial_share"):
+        if settings[name] is None:
+            settings[name] = getattr(backbone, name)
     if settings["queue_size"] is None:
         settings["queue_size"] = max(n_texts // 100, 8 * settings["batch_size"])
     return SimpleNamespace(**settings)

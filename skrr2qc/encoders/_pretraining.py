@@ -35,6 +35,10 @@ class Pretraining:
         self.settings = settings
         self.tokenizer = tokenizer
         self.geometry = geometry
+        self.backbone = backbone
+        self.initial = {}
+        if settings.initial_share:
+            self.initial = {name: w.detach().clone() for name, w in backbone.named_parameters()}
         backbone.requires_grad_(True)
         if geometry is None:
             self.module = MaskedLanguageModel(backbone)
@@ -59,6 +63,13 @@ class Pretraining:
         return TextNet(
             self.module, self.loss_terms, after_step=after_step, title="pre-training", **parameters
         )
+
+    @torch.no_grad()
+    def average(self):
+        """Bring the backbone's weights back towards those before training, by `initial_share`."""
+        for name, weight in self.backbone.named_parameters():
+            if name in self.initial:
+                weight.lerp_(self.initial[name].to(weight.device), self.settings.initial_share)
 
     def batches(self, ids, rng):
         """Masked batches with row numbers, and with a second view where texts are compared."""

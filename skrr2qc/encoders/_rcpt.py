@@ -102,6 +102,9 @@ class RCPTEncoder(
     label_epochs : int, default=None
         Passes over the label texts, in which a copy of the backbone learns to tell labels
         (Eq. 8), for "cos01" and "dot_clamped".
+    initial_share : float in [0, 1], default=None
+        Share of the weights before training in those after it [2]_; 0 keeps what training ended
+        with. What was known before is not forgotten.
     lr : float, default=None
         Peak learning rate. None: by the backbone.
     batch_size : int, default=None
@@ -162,6 +165,7 @@ class RCPTEncoder(
     ----------
     .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
        Classification. arXiv:2411.01841, 2024.
+    .. [2] Wortsman et al. Robust fine-tuning of zero-shot models. CVPR 2022.
 
     Examples
     --------
@@ -203,6 +207,7 @@ class RCPTEncoder(
         projection_size=None,
         views=None,
         label_epochs=None,
+        initial_share=None,
         lr=None,
         batch_size=None,
         weight_decay=0.01,
@@ -242,6 +247,7 @@ class RCPTEncoder(
         self.projection_size = projection_size
         self.views = views
         self.label_epochs = label_epochs
+        self.initial_share = initial_share
         self.lr = lr
         self.batch_size = batch_size
         self.weight_decay = weight_decay
@@ -455,6 +461,7 @@ class RCPTEncoder(
             patience=self.n_iter_no_change if held_out is not None else None,
             checkpoint=checkpoint,
         )
+        run.average()
         self.backbone_.zero_grad()
         history = net.epoch_table()
         if geometry is not None and not any(row["ranking"] for row in history):

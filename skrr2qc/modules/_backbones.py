@@ -27,7 +27,7 @@ class _Backbone(nn.Module):
     ----------
     lr, n_epochs, n_frozen_layers, label_loss : float, int, int, str
         Fine-tuning settings that an estimator uses unless its user sets them.
-    pretraining_lr, pretraining_epochs, rank_weight : float, int, float
+    pretraining_lr, pretraining_epochs, rank_weight, initial_share : float, int, float, float
         The same for pre-training.
     sees_whole_text : bool
         Whether the state of one token knows of all others; if not, a language model needs the
@@ -130,7 +130,7 @@ class CompactBackbone(_Backbone):
     """
 
     lr, n_epochs, n_frozen_layers, label_loss = 1e-3, 12, 0, "class_balanced"
-    pretraining_lr, pretraining_epochs, rank_weight = 1e-3, 8, 3.0
+    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-3, 8, 3.0, 0.25
     sees_whole_text = False
 
     def __init__(self, vocab_size: int, hidden_size: int, token_dropout=0.1, filter_dropout=0.3):
@@ -201,7 +201,7 @@ class PretrainedBackbone(_Backbone):
     """
 
     lr, n_epochs, label_loss = 3e-4, 3, "bce"
-    pretraining_lr, pretraining_epochs, rank_weight = 1e-4, 2, 30.0
+    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-4, 2, 30.0, 0.25
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):
         super().__init__()

@@ -36,6 +36,7 @@ TABLE = {
     "projection_size": (0, 128, 128),
     "views": ("masked", "masked", "masked"),
     "label_epochs": (10, 10, 10),
+    "initial_share": (CompactBackbone.initial_share, 0.0, 0.0),
     "lr": (CompactBackbone.pretraining_lr, CompactBackbone.pretraining_lr, 1e-4),
     "batch_size": (32, 32, 11),
 }
@@ -54,6 +55,7 @@ BY_HAND = {  # that no preset has
     "projection_size": 7,
     "views": "augmented",
     "label_epochs": 0,
+    "initial_share": 0.9,
     "lr": 3e-3,
     "batch_size": 1,
 }
@@ -115,11 +117,13 @@ def test_queue_is_a_hundredth_of_the_texts_and_at_least_eight_batches(n_texts, b
     assert settings_of(n_texts, batch_size=batch_size)["queue_size"] == size
 
 
-def test_backbone_settles_epochs_and_learning_rate():
+def test_backbone_settles_what_a_preset_leaves_open():
     for backbone in (CompactBackbone, PretrainedBackbone):
         settings = settings_of(backbone=backbone)
         assert settings["n_epochs"] == backbone.pretraining_epochs
         assert settings["lr"] == backbone.pretraining_lr
+        assert settings["rank_weight"] == backbone.rank_weight
+        assert settings["initial_share"] == backbone.initial_share
     assert CompactBackbone.pretraining_lr != PretrainedBackbone.pretraining_lr
 
 

@@ -60,6 +60,20 @@ def test_training_lowers_the_loss_and_moves_the_weights(encoder, questions):
     assert all(not torch.equal(moved[name], untrained[name]) for name in moved)
 
 
+@pytest.mark.parametrize("kind", ["texts", "labels"])
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_share_of_the_initial_weights(tiny, kind, share):
+    texts, label_sets = tiny[0], tiny[1] if kind == "labels" else None
+    encoder = RCPTEncoder(hidden_size=16, n_epochs=2, lr=1e-2, random_state=0)
+    initial = weights(clone(encoder).set_params(n_epochs=0).fit(texts, label_sets))
+    trained = weights(clone(encoder).set_params(initial_share=0).fit(texts, label_sets))
+    averaged = weights(encoder.set_params(initial_share=share).fit(texts, label_sets))
+    for name, weight in averaged.items():
+        assert not torch.equal(trained[name], initial[name])
+        expected = share * initial[name] + (1 - share) * trained[name]
+        assert_allclose(weight, expected, atol=1e-6)
+
+
 def test_no_epoch_no_training(encoder, questions, monkeypatch):
     monkeypatch.setattr(TextNet, "fit_batches", None)
     encoder.set_params(n_epochs=0).fit(list(questions.texts))
@@ -447,9 +461,8 @@ def states(monkeypatch):
 
 
 def test_early_stopping_keeps_the_best_epoch(tiny, states):
-    encoder = fit(
-        tiny, early_stopping=True, validation_fraction=0.3, n_iter_no_change=2, n_epochs=40, lr=0.05
-    )
+    patience = {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 2}
+    encoder = fit(tiny, **patience, n_epochs=40, lr=0.05, initial_share=0)
     losses = [row["held_out_loss"] for row in encoder.history_]
     assert len(losses) == len(states) < 40
     best = int(np.argmin(losses))
@@ -681,6 +694,7 @@ def test_pickle_holds_arrays_and_no_module(encoder, questions):
         ({"projection_size": -1}, ValueError),
         ({"views": "both"}, ValueError),
         ({"label_epochs": -1}, ValueError),
+        ({"initial_share": 1.1}, ValueError),
         ({"validation_fraction": 0}, ValueError),
         ({"validation_fraction": 0.6}, ValueError),
         ({"n_iter_no_change": 0}, ValueError),
