@@ -16,7 +16,7 @@ _RECOMMENDED = {
     "temperature_spacing": "geometric",
     "ranks": "ceil",
     "positive_share": 1.0,
-    "rank_discount": 0.5,
+    "rank_discount": 0.8,
     "set_distance": "mean",
     "label_sets": "all",
     "closeness": "cos01",

@@ -26,7 +26,7 @@ TABLE = {
     "temperature_spacing": ("geometric", "geometric", "linear"),
     "ranks": ("ceil", "ceil", "unique"),
     "positive_share": (1.0, 1.0, 0.13),
-    "rank_discount": (0.5, 1.0, 1.0),
+    "rank_discount": (0.8, 1.0, 1.0),
     "set_distance": ("mean", "mean", "sum"),
     "label_sets": ("all", "all", "first"),
     "closeness": ("cos01", "dot_clamped", "cos01"),
