@@ -115,8 +115,9 @@ def _ablation(seed, encoder, labels, *, pretraining=None, center_weight=0.0, rer
     )
 
 
-_TAPT = {"n_epochs": None, "rank_weight": 0}
-_RCPT = {"n_epochs": None}
+# As in the paper, weights are not averaged. The discount was the recommended one when this ran.
+_TAPT = {"n_epochs": None, "rank_weight": 0, "initial_share": 0.0}
+_RCPT = {"n_epochs": None, "rank_discount": 0.5, "initial_share": 0.0}
 _CENTER_WEIGHT = 0.1
 
 
