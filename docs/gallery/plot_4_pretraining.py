@@ -20,7 +20,7 @@ from skrr2qc import RCPTEncoder
 
 settings = {
     "untrained": {"n_epochs": 0},
-    "language model": {"n_epochs": 4, "rank_weight": 0},
+    "language model": {"n_epochs": 4, "rank_weight": 0, "initial_share": 0},
     "both losses": {"n_epochs": 4, "early_stopping": True},
 }
 encoders = {

@@ -29,16 +29,19 @@ class Pretraining:
     tokenizer : TextTokenizer
     geometry : LabelGeometry, default=None
         Of the texts' label sets; None trains the language model alone.
+    kept : dict of str to Tensor, default=None
+        What a checkpoint holds beside the training: a resumed run finds the initial weights
+        there, as those made anew differ in signs on another processor.
     """
 
-    def __init__(self, settings, backbone, tokenizer, geometry=None):
+    def __init__(self, settings, backbone, tokenizer, geometry=None, kept=None):
         self.settings = settings
         self.tokenizer = tokenizer
         self.geometry = geometry
         self.backbone = backbone
         self.initial = {}
         if settings.initial_share:
-            self.initial = {name: w.detach().clone() for name, w in backbone.named_parameters()}
+            self.initial = _initial_weights(backbone, {} if kept is None else kept)
         backbone.requires_grad_(True)
         if geometry is None:
             self.module = MaskedLanguageModel(backbone)
@@ -67,9 +70,9 @@ class Pretraining:
     @torch.no_grad()
     def average(self):
         """Bring the backbone's weights back towards those before training, by `initial_share`."""
-        for name, weight in self.backbone.named_parameters():
-            if name in self.initial:
-                weight.lerp_(self.initial[name].to(weight.device), self.settings.initial_share)
+        for name, initial in self.initial.items():
+            weight = self.backbone.get_parameter(name)
+            weight.lerp_(initial.to(weight.device), self.settings.initial_share)
 
     def batches(self, ids, rng):
         """Masked batches with row numbers, and with a second view where texts are compared."""
@@ -128,6 +131,14 @@ class Pretraining:
 
     def _after_step(self, outputs, rows):
         self.module.update(rows.to(outputs[3].device), outputs[3])
+
+
+def _initial_weights(backbone, kept):
+    """Copies of the weights by name; those that `kept` lacks are added to it."""
+    names = {name: f"initial.{name}" for name, _ in backbone.named_parameters()}
+    for name, weight in backbone.named_parameters():
+        kept.setdefault(names[name], weight.detach().cpu().clone())
+    return {name: kept[key] for name, key in names.items()}
 
 
 class _HeldOutBatches:

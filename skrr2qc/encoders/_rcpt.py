@@ -68,7 +68,8 @@ class RCPTEncoder(
     mlm_rate : float, default=None
         Share of tokens that the language model restores.
     rank_weight : float, default=None
-        Factor on the ranking loss (Eq. 9); 0 trains the language model alone ("TAPT").
+        Factor on the ranking loss (Eq. 9); 0 trains the language model alone ("TAPT", as
+        published with ``initial_share=0``).
     variant : {"in", "out", "paper", "rince"}, default=None
         Positives of a rank summed inside the logarithm, averaged outside, or left out of the
         denominator as printed (Eq. 6); or QuesCo's loss, with one temperature a rank.
@@ -103,8 +104,8 @@ class RCPTEncoder(
         Passes over the label texts, in which a copy of the backbone learns to tell labels
         (Eq. 8), for "cos01" and "dot_clamped".
     initial_share : float in [0, 1], default=None
-        Share of the weights before training in those after it [2]_; 0 keeps what training ended
-        with. What was known before is not forgotten.
+        Share of the weights before training in those after it [2]_: less is forgotten, and less
+        learned. 0 keeps the weights that training found. None: by preset and backbone.
     lr : float, default=None
         Peak learning rate. None: by the backbone.
     batch_size : int, default=None
@@ -112,7 +113,8 @@ class RCPTEncoder(
     weight_decay : float, default=0.01
     early_stopping : bool, default=False
         Whether to hold out texts, and to stop when language-model and ranking loss on them
-        have not fallen for `n_iter_no_change` epochs; the best epoch is kept.
+        have not fallen for `n_iter_no_change` epochs; the best epoch is kept, and averaged
+        with the initial weights only then.
     validation_fraction : float, default=0.1
         Share of texts held out, in (0, 0.5].
     n_iter_no_change : int, default=3
@@ -159,13 +161,13 @@ class RCPTEncoder(
     Notes
     -----
     What the paper prints, what its code does and what is recommended differ in many places; see
-    docs/decisions/0011 and 0012, the latter for what was measured.
+    docs/decisions/0011, 0012 and 0029, the latter two for what was measured.
 
     References
     ----------
     .. [1] Leveraging Label Semantics and Meta-Label Refinement for Multi-Label Question
        Classification. arXiv:2411.01841, 2024.
-    .. [2] Wortsman et al. Robust fine-tuning of zero-shot models. CVPR 2022.
+    .. [2] Wortsman et al. Robust fine-tuning of zero-shot models. CVPR 2022, arXiv:2109.01903.
 
     Examples
     --------
@@ -443,7 +445,8 @@ class RCPTEncoder(
         if settings.rank_weight and can_be_ranked(label_sets):
             vectors = self._label_vectors(settings, ids, label_sets, rng, device, checkpoint)
             geometry = label_geometry(settings, label_sets, self.labels, vectors)
-        run = Pretraining(settings, self.backbone_, self.tokenizer_, geometry)
+        kept = None if checkpoint is None else checkpoint.extra_tensors
+        run = Pretraining(settings, self.backbone_, self.tokenizer_, geometry, kept)
         net = run.net(
             n_epochs=settings.n_epochs,
             max_steps=self.max_steps,

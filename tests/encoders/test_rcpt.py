@@ -469,6 +469,10 @@ def test_early_stopping_keeps_the_best_epoch(tiny, states):
     assert best < len(losses) - 1
     assert all(torch.equal(t, states[best][name]) for name, t in weights(encoder).items())
     assert any(not torch.equal(t, states[-1][name]) for name, t in weights(encoder).items())
+    averaged = weights(encoder.set_params(initial_share=0.5).fit(*tiny))
+    initial = weights(fit(tiny, n_epochs=0))
+    for name, weight in averaged.items():
+        assert_allclose(weight, (states[best][name] + initial[name]) / 2, atol=1e-6)
 
 
 def test_held_out_texts_keep_their_labels_and_train_nothing(tiny, monkeypatch, pushed):

@@ -238,6 +238,20 @@ def fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
+def test_initial_weights_are_those_of_the_run_that_began(tmp_path, monkeypatch):
+    """The start of the compact backbone may come out with other signs on another processor."""
+    make = rcpt.word_vectors
+    expected = make_encoder(None).fit(*data())
+    fit_and_stop(tmp_path)
+    monkeypatch.setattr(rcpt, "word_vectors", lambda *args: -make(*args))
+    resumed = make_encoder(tmp_path).fit(*data())
+    assert resumed.history_[-1]["epoch"] == expected.history_[-1]["epoch"]
+    assert_array_equal(resumed.transform(TEXTS), expected.transform(TEXTS))
+    monkeypatch.setattr(TextNet, "train_step", None)
+    again = make_encoder(tmp_path).fit(*data())
+    assert_array_equal(again.transform(TEXTS), expected.transform(TEXTS))
+
+
 class Stopped(Exception):
     """What ends a run in these tests."""
 
