@@ -19,12 +19,14 @@ from ._models import parameters_of, set_everywhere
 from ._per_text import Ranking
 from ._runs import Task, _number, _summary, evaluate
 
+# As published: all weights are trained, and not averaged.
+_WHOLE = {"initial_share": 0.0, "n_frozen_layers": 0}
 SETTINGS = {
     "none": {"n_epochs": 0},
-    "tapt": {"rank_weight": 0, "initial_share": 0.0},  # as published: weights are not averaged
+    "tapt": _WHOLE | {"rank_weight": 0},
     "rcpt": {},
-    "quesco": {
-        "initial_share": 0.0,
+    "quesco": _WHOLE
+    | {
         "label_sets": "first",
         "views": "augmented",
         "variant": "rince",

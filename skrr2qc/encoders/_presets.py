@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share), or by the
-# number of texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share, and, once it
+# is known how deep that is, n_frozen_layers), or by the number of texts (queue_size).
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
@@ -27,6 +27,7 @@ _RECOMMENDED = {
     "views": "masked",
     "label_epochs": 10,
     "initial_share": None,
+    "n_frozen_layers": None,
     "lr": None,
     "batch_size": 32,
 }
@@ -37,6 +38,7 @@ _PAPER = {
     "max_temperature": 0.6,
     "closeness": "dot_clamped",
     "initial_share": 0.0,
+    "n_frozen_layers": 0,
     "momentum": 0.9,
     "own_key_positive": True,
     "projection_size": 128,
@@ -53,6 +55,7 @@ _RELEASED = {
     "set_distance": "sum",
     "label_sets": "first",
     "initial_share": 0.0,
+    "n_frozen_layers": 0,
     "queue_size": 165,
     "projection_size": 128,
     "lr": 1e-4,
@@ -85,9 +88,20 @@ _NUMBERS = {
     "projection_size": {"minimum": 0, "integer": True},
     "label_epochs": {"minimum": 0, "integer": True},
     "initial_share": {"minimum": 0, "maximum": 1},
+    "n_frozen_layers": {"minimum": 0, "integer": True},
     "lr": {"above": 0},
     "batch_size": {"minimum": 1, "integer": True},
 }
+
+
+def check_depth(n_frozen_layers, n_layers):
+    """Refuse a pre-training in which nothing of the backbone would be trained."""
+    if n_frozen_layers is not None and n_frozen_layers >= n_layers:
+        raise ValueError(
+            f"`n_frozen_layers` == {n_frozen_layers}, but the backbone has {n_layers} "
+            f"layer{'s' if n_layers > 1 else ''}: nothing of it would be trained. Freeze fewer, "
+            "leave it None, or set n_epochs=0 for no pre-training."
+        )
 
 
 def resolve_settings(encoder, backbone, n_texts):

@@ -39,10 +39,11 @@ class Pretraining:
         self.tokenizer = tokenizer
         self.geometry = geometry
         self.backbone = backbone
+        n_frozen_layers = settings.n_frozen_layers
+        backbone.freeze(backbone.n_frozen_layers if n_frozen_layers is None else n_frozen_layers)
         self.initial = {}
         if settings.initial_share:
             self.initial = _initial_weights(backbone, {} if kept is None else kept)
-        backbone.requires_grad_(True)
         if geometry is None:
             self.module = MaskedLanguageModel(backbone)
             return
@@ -68,8 +69,9 @@ class Pretraining:
         )
 
     @torch.no_grad()
-    def average(self):
-        """Bring the backbone's weights back towards those before training, by `initial_share`."""
+    def finish(self):
+        """Bring weights back towards the initial ones, by `initial_share`; free those frozen."""
+        self.backbone.requires_grad_(True)
         for name, initial in self.initial.items():
             weight = self.backbone.get_parameter(name)
             weight.lerp_(initial.to(weight.device), self.settings.initial_share)
@@ -134,11 +136,16 @@ class Pretraining:
 
 
 def _initial_weights(backbone, kept):
-    """Copies of the weights by name; those that `kept` lacks are added to it."""
-    names = {name: f"initial.{name}" for name, _ in backbone.named_parameters()}
+    """Copies of the weights that are trained, by name; those that `kept` lacks are added to it."""
+    initial = {}
     for name, weight in backbone.named_parameters():
-        kept.setdefault(names[name], weight.detach().cpu().clone())
-    return {name: kept[key] for name, key in names.items()}
+        if not weight.requires_grad:
+            continue
+        key = f"initial.{name}"
+        if key not in kept:
+            kept[key] = weight.detach().cpu().clone()
+        initial[name] = kept[key]
+    return initial
 
 
 class _HeldOutBatches:

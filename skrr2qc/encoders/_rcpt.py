@@ -24,7 +24,7 @@ from ..persistence import SavedModelMixin
 from ..text import train_tokenizer
 from ._folder import load_pretrained
 from ._label_vectors import embed, start_vectors, train_label_vectors
-from ._presets import resolve_settings
+from ._presets import check_depth, resolve_settings
 from ._pretraining import Pretraining
 from ._ranks import can_be_ranked, check_table, label_geometry, warn_not_ranked
 from ._targets import check_targets
@@ -69,7 +69,7 @@ class RCPTEncoder(
         Share of tokens that the language model restores.
     rank_weight : float, default=None
         Factor on the ranking loss (Eq. 9); 0 trains the language model alone ("TAPT", as
-        published with ``initial_share=0``).
+        published with ``initial_share=0, n_frozen_layers=0``).
     variant : {"in", "out", "paper", "rince"}, default=None
         Positives of a rank summed inside the logarithm, averaged outside, or left out of the
         denominator as printed (Eq. 6); or QuesCo's loss, with one temperature a rank.
@@ -106,6 +106,10 @@ class RCPTEncoder(
     initial_share : float in [0, 1], default=None
         Share of the weights before training in those after it [2]_: less is forgotten, and less
         learned. 0 keeps the weights that training found. None: by preset and backbone.
+    n_frozen_layers : int, default=None
+        Layers that are not trained, counted from below, with the embeddings; 0 trains all. None:
+        half of a pretrained backbone, as in `ClassCenterHead`, none of the compact one; 0 in the
+        presets "paper" and "released".
     lr : float, default=None
         Peak learning rate. None: by the backbone.
     batch_size : int, default=None
@@ -210,6 +214,7 @@ class RCPTEncoder(
         views=None,
         label_epochs=None,
         initial_share=None,
+        n_frozen_layers=None,
         lr=None,
         batch_size=None,
         weight_decay=0.01,
@@ -250,6 +255,7 @@ class RCPTEncoder(
         self.views = views
         self.label_epochs = label_epochs
         self.initial_share = initial_share
+        self.n_frozen_layers = n_frozen_layers
         self.lr = lr
         self.batch_size = batch_size
         self.weight_decay = weight_decay
@@ -371,7 +377,9 @@ class RCPTEncoder(
         check_checkpoint_dir(self.checkpoint_dir)
         kind = CompactBackbone if self.backbone == "compact" else PretrainedBackbone
         settings = resolve_settings(self, kind, n_texts)
-        if settings.rank_weight and settings.n_epochs:
+        if settings.n_epochs and kind is CompactBackbone:
+            check_depth(settings.n_frozen_layers, 1)
+        if settings.n_epochs and settings.rank_weight:
             check_table(self.labels)
         return settings
 
@@ -441,6 +449,7 @@ class RCPTEncoder(
                 f"The tokenizer of {self.backbone!r} has no mask token, so that no masked language "
                 "model can be trained. Set n_epochs=0."
             )
+        check_depth(settings.n_frozen_layers, self.backbone_.n_layers)
         geometry = None
         if settings.rank_weight and can_be_ranked(label_sets):
             vectors = self._label_vectors(settings, ids, label_sets, rng, device, checkpoint)
@@ -464,7 +473,7 @@ class RCPTEncoder(
             patience=self.n_iter_no_change if held_out is not None else None,
             checkpoint=checkpoint,
         )
-        run.average()
+        run.finish()
         self.backbone_.zero_grad()
         history = net.epoch_table()
         if geometry is not None and not any(row["ranking"] for row in history):

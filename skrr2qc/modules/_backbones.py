@@ -28,7 +28,7 @@ class _Backbone(nn.Module):
     lr, n_epochs, n_frozen_layers, label_loss : float, int, int, str
         Fine-tuning settings that an estimator uses unless its user sets them.
     pretraining_lr, pretraining_epochs, rank_weight, initial_share : float, int, float, float
-        The same for pre-training.
+        The same for pre-training, which freezes the same layers.
     sees_whole_text : bool
         Whether the state of one token knows of all others; if not, a language model needs the
         text's vector beside it.
@@ -44,6 +44,13 @@ class _Backbone(nn.Module):
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vector of each text; (B, T, D) -> (B, D)."""
         return F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
+
+    def freeze(self, n_frozen_layers: int) -> None:
+        """Let only what lies above some layers be trained; 0 trains all, as for `split`."""
+        self.requires_grad_(True)
+        if n_frozen_layers:
+            for module in (self.embeddings, *self.layers[:n_frozen_layers]):
+                module.requires_grad_(False)
 
     def split(self, n_frozen_layers: int) -> tuple["_Backbone | None", "_Backbone"]:
         """Frozen lower part, shared by reference, and a trainable copy of what lies above it.
@@ -201,7 +208,7 @@ class PretrainedBackbone(_Backbone):
     """
 
     lr, n_epochs, label_loss = 3e-4, 3, "bce"
-    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-4, 2, 30.0, 0.3
+    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-4, 2, 30.0, 0.2
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):
         super().__init__()

@@ -37,6 +37,7 @@ TABLE = {
     "views": ("masked", "masked", "masked"),
     "label_epochs": (10, 10, 10),
     "initial_share": (CompactBackbone.initial_share, 0.0, 0.0),
+    "n_frozen_layers": (None, 0, 0),
     "lr": (CompactBackbone.pretraining_lr, CompactBackbone.pretraining_lr, 1e-4),
     "batch_size": (32, 32, 11),
 }
@@ -56,6 +57,7 @@ BY_HAND = {  # that no preset has
     "views": "augmented",
     "label_epochs": 0,
     "initial_share": 0.9,
+    "n_frozen_layers": 1,
     "lr": 3e-3,
     "batch_size": 1,
 }

@@ -699,6 +699,9 @@ def test_pickle_holds_arrays_and_no_module(encoder, questions):
         ({"views": "both"}, ValueError),
         ({"label_epochs": -1}, ValueError),
         ({"initial_share": 1.1}, ValueError),
+        ({"n_frozen_layers": -1}, ValueError),
+        ({"n_frozen_layers": 1}, ValueError),
+        ({"n_frozen_layers": 0.5}, TypeError),
         ({"validation_fraction": 0}, ValueError),
         ({"validation_fraction": 0.6}, ValueError),
         ({"n_iter_no_change": 0}, ValueError),
@@ -770,7 +773,7 @@ def test_pretraining_goes_on_from_the_folder(folder):
     losses = [row["masked_language_model"] for row in encoder.history_]
     assert losses[-1] < losses[0]
     moved = [not torch.equal(t, start[name]) for name, t in weights(encoder).items()]
-    assert np.mean(moved) > 0.8
+    assert np.mean(moved) > 0.4  # the upper half
 
 
 def test_max_length_is_at_most_what_the_folder_takes(folder):
@@ -820,6 +823,35 @@ def test_labels_train_a_pretrained_backbone(folder, tiny):
     assert terms(encoder.fit(texts, Y)) == [BOTH]
     assert encoder.label_embeddings_.shape == (3, 16)
     assert np.isfinite(encoder.transform(texts)).all()
+
+
+@pytest.mark.parametrize("kind", ["texts", "labels"])
+@pytest.mark.parametrize("n_frozen_layers, n_expected", [(None, 2), (0, 0), (1, 1), (3, 3)])
+def test_lower_layers_stay_what_they_were(folder, kind, n_frozen_layers, n_expected):
+    texts = [f"{first} of the {second}" for first in WORDS[:6] for second in WORDS[:3]]
+    Y = np.tile(np.eye(3, dtype=int), (6, 1)) if kind == "labels" else None
+    encoder = RCPTEncoder(folder, n_frozen_layers=n_frozen_layers, n_epochs=1, random_state=0)
+    initial = weights(clone(encoder).set_params(n_epochs=0).fit(texts, Y))
+    trained = weights(encoder.fit(texts, Y))
+    backbone = encoder.backbone_
+    lower = [backbone.embeddings, *backbone.layers[:n_expected]] if n_expected else []
+    frozen = {id(weight) for part in lower for weight in part.parameters()}
+    for name, weight in backbone.named_parameters():
+        assert torch.equal(trained[name], initial[name]) == (id(weight) in frozen)
+        assert weight.requires_grad
+
+
+@pytest.mark.parametrize("n_frozen_layers", [4, 99])
+def test_nothing_left_to_train(folder, n_frozen_layers, monkeypatch):
+    monkeypatch.setattr(rcpt, "train_label_vectors", None)
+    params = {"labels": LabelSpace(["area", "mean"]), "n_frozen_layers": n_frozen_layers}
+    data = ["area of the circle", "mean"], [[1, 0], [0, 1]]
+    message = f"`n_frozen_layers` == {n_frozen_layers}, but the backbone has"
+    with pytest.raises(ValueError, match=f"{message} 4 layers: .* n_epochs=0"):
+        RCPTEncoder(folder, **params).fit(*data)
+    with pytest.raises(ValueError, match=f"{message} 1 layer: "):
+        RCPTEncoder(**params).fit(*data)
+    RCPTEncoder(folder, n_epochs=0, **params).fit(*data)
 
 
 def test_tokenizer_without_mask_token(tmp_path, monkeypatch):

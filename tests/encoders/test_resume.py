@@ -238,20 +238,6 @@ def fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def test_initial_weights_are_those_of_the_run_that_began(tmp_path, monkeypatch):
-    """The start of the compact backbone may come out with other signs on another processor."""
-    make = rcpt.word_vectors
-    expected = make_encoder(None).fit(*data())
-    fit_and_stop(tmp_path)
-    monkeypatch.setattr(rcpt, "word_vectors", lambda *args: -make(*args))
-    resumed = make_encoder(tmp_path).fit(*data())
-    assert resumed.history_[-1]["epoch"] == expected.history_[-1]["epoch"]
-    assert_array_equal(resumed.transform(TEXTS), expected.transform(TEXTS))
-    monkeypatch.setattr(TextNet, "train_step", None)
-    again = make_encoder(tmp_path).fit(*data())
-    assert_array_equal(again.transform(TEXTS), expected.transform(TEXTS))
-
-
 class Stopped(Exception):
     """What ends a run in these tests."""
 
@@ -395,6 +381,23 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path):
     (tmp_path / "mine.safetensors").write_text("mine")
     make_encoder(tmp_path, max_steps=1).fit(*data())
     assert (tmp_path / "mine.safetensors").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------ finished, resumed
+
+
+def test_initial_weights_are_those_of_the_run_that_began(tmp_path, monkeypatch):
+    """The start of the compact backbone may come out with other signs on another processor."""
+    make = rcpt.word_vectors
+    expected = make_encoder(None).fit(*data())
+    fit_and_stop(tmp_path)
+    monkeypatch.setattr(rcpt, "word_vectors", lambda *args: -make(*args))
+    resumed = make_encoder(tmp_path).fit(*data())
+    assert resumed.history_[-1]["epoch"] == expected.history_[-1]["epoch"]
+    assert_array_equal(resumed.transform(TEXTS), expected.transform(TEXTS))
+    monkeypatch.setattr(TextNet, "train_step", None)
+    again = make_encoder(tmp_path).fit(*data())
+    assert_array_equal(again.transform(TEXTS), expected.transform(TEXTS))
 
 
 def test_finished_run_trains_nothing(tmp_path, monkeypatch):
