@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from .._validation import check_choice, check_number
 
-# A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share, and, once it
-# is known how deep that is, n_frozen_layers), or by the number of texts (queue_size).
+# A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share), or by the
+# number of texts (queue_size); that of n_frozen_layers only when it is known how deep a backbone is.
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
@@ -117,7 +117,7 @@ def resolve_settings(encoder, backbone, n_texts):
     Returns
     -------
     settings : SimpleNamespace
-        One attribute for each entry of a preset.
+        One attribute for each entry of a preset; `n_frozen_layers` may still be None.
 
     Raises
     ------

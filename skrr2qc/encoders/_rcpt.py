@@ -107,9 +107,9 @@ class RCPTEncoder(
         Share of the weights before training in those after it [2]_: less is forgotten, and less
         learned. 0 keeps the weights that training found. None: by preset and backbone.
     n_frozen_layers : int, default=None
-        Layers that are not trained, counted from below, with the embeddings; 0 trains all. None:
-        half of a pretrained backbone, as in `ClassCenterHead`, none of the compact one; 0 in the
-        presets "paper" and "released".
+        Layers that are not trained, counted from below, with the embeddings; fewer than there
+        are; 0 trains all. None: half of a pretrained backbone, as in `ClassCenterHead`, none of
+        the compact one; 0 in the presets "paper" and "released".
     lr : float, default=None
         Peak learning rate. None: by the backbone.
     batch_size : int, default=None

@@ -46,11 +46,13 @@ class _Backbone(nn.Module):
         return F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
 
     def freeze(self, n_frozen_layers: int) -> None:
-        """Let only what lies above some layers be trained; 0 trains all, as for `split`."""
-        self.requires_grad_(True)
-        if n_frozen_layers:
-            for module in (self.embeddings, *self.layers[:n_frozen_layers]):
-                module.requires_grad_(False)
+        """Let only the layers above some be trained; 0 trains all, the embeddings included.
+
+        What lies beside the layers may be part of the lower ones, as relative positions are.
+        """
+        self.requires_grad_(not n_frozen_layers)
+        for layer in self.layers[n_frozen_layers:]:
+            layer.requires_grad_(True)
 
     def split(self, n_frozen_layers: int) -> tuple["_Backbone | None", "_Backbone"]:
         """Frozen lower part, shared by reference, and a trainable copy of what lies above it.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from safetensors.torch import load_file
 
 import skrr2qc.encoders._rcpt as rcpt
 from skrr2qc import LabelSpace, RCPTEncoder
@@ -226,6 +227,9 @@ def test_pretrained_backbone(server, tmp_path):
     expected = server.fit(None, tmp_path / "whole", params)
     server.fit_and_kill(tmp_path / "run", tmp_path / "out", params, ("commit", 2))
     assert step_of(tmp_path / "run") == 3
+    kept = {name for file in (tmp_path / "run").glob("*.safetensors") for name in load_file(file)}
+    layers = {name.split("layer.")[1][0] for name in kept if "initial." in name}
+    assert layers == {"2", "3"}  # those that are trained
     assert_same(server.fit(tmp_path / "run", tmp_path / "out", params), expected)
 
 

@@ -190,6 +190,25 @@ def test_layers_and_embeddings_are_found():
     assert not any("pooler" in name for name in backbone.state_dict())
 
 
+@pytest.mark.parametrize("n_frozen_layers", [0, 1, 3])
+def test_frozen_below_some_layers(n_frozen_layers):
+    """Relative positions of MPNet lie beside its layers, and all of them read them."""
+    from transformers import MPNetConfig, MPNetModel
+
+    sizes = {name: value for name, value in bert_config().to_dict().items() if "_size" in name}
+    config = MPNetConfig(**sizes, num_hidden_layers=4, num_attention_heads=2)
+    backbone = PretrainedBackbone(config.to_dict(), network=MPNetModel(config))
+    backbone.requires_grad_(False).freeze(n_frozen_layers)
+    trained = {name for name, weight in backbone.named_parameters() if weight.requires_grad}
+    assert len(trained) > 10
+    if n_frozen_layers:
+        upper = tuple(f"network.encoder.layer.{i}." for i in range(n_frozen_layers, 4))
+        assert all(name.startswith(upper) for name in trained)
+        assert all(weight.requires_grad for weight in backbone.layers[3].parameters())
+    else:
+        assert trained == {name for name, _ in backbone.named_parameters()}
+
+
 def test_network_without_equal_layers():
     class Network(torch.nn.Module):
         def __init__(self):
