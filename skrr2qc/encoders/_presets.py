@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from .._validation import check_choice, check_number
 
 # A value of None is settled by the backbone (n_epochs, rank_weight, lr, initial_share), or by the
-# number of texts (queue_size); that of n_frozen_layers only when it is known how deep a backbone is.
+# number of texts (queue_size); of n_frozen_layers once it is known how deep the backbone is.
 _RECOMMENDED = {
     "n_epochs": None,
     "mlm_rate": 0.15,
