@@ -139,7 +139,7 @@ class CompactBackbone(_Backbone):
     """
 
     lr, n_epochs, n_frozen_layers, label_loss = 1e-3, 12, 0, "class_balanced"
-    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-3, 8, 3.0, 0.75
+    pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-3, 8, 3.0, 0.5
     sees_whole_text = False
 
     def __init__(self, vocab_size: int, hidden_size: int, token_dropout=0.1, filter_dropout=0.3):
