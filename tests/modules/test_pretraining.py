@@ -296,6 +296,7 @@ def test_loss_sees_the_queue_before_the_push(variant, own_key_positive):
         variant=variant,
         rank_weight=0.5,
         initial_share=0.0,
+        n_frozen_layers=0,
     )
     backbone = CompactBackbone(VOCAB_SIZE, hidden_size=16)
     run = Pretraining(settings, backbone, tokenizer=None, geometry=make_geometry())
