@@ -15,17 +15,15 @@ from skrr2qc.hierarchy import distance_ranks, label_set_distances
 from skrr2qc.modules import CompactBackbone, PretrainedBackbone
 
 from ._machine import describe_machine, peak_memory
-from ._models import parameters_of, set_everywhere
+from ._models import WHOLE_BACKBONE, parameters_of, set_everywhere
 from ._per_text import Ranking
 from ._runs import Task, _number, _summary, evaluate
 
-# As published: all weights are trained, and not averaged.
-_WHOLE = {"initial_share": 0.0, "n_frozen_layers": 0}
 SETTINGS = {
     "none": {"n_epochs": 0},
-    "tapt": _WHOLE | {"rank_weight": 0},
+    "tapt": WHOLE_BACKBONE | {"rank_weight": 0},
     "rcpt": {},
-    "quesco": _WHOLE
+    "quesco": WHOLE_BACKBONE
     | {
         "label_sets": "first",
         "views": "augmented",

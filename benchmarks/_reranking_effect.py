@@ -21,12 +21,12 @@ from ._effect import _measured
 from ._models import _composite, find_encoder, parameters_of, set_everywhere
 from ._per_text import MAX_TAIL
 from ._processes import apart
-from ._reranking_variants import NO_MAP, Case, make_record
+from ._reranking_variants import NETWORK, NO_MAP, Case, make_record
 from ._runs import Task, _fitted, load
 from ._sets import check_sets
 
 MAPS = ("expert", "auto", NO_MAP)
-BASELINE = "retrieval"
+BASELINE = "retrieval"  # its channels together: head, words, names of labels
 _SUBSETS = {"eurlex57k": "subset_train5k"}
 _WHOLE = "none"
 _MOST_TIMED = 1_000  # texts that predictions are timed on
@@ -175,8 +175,9 @@ def run(task, texts):
 
 
 def variant_scores(classifier, texts):
-    """Scores (n, L) of retrieval alone, of Eq. 15, and of what was learned, from one fit."""
-    found = {BASELINE: classifier.retriever_.predict_proba(texts)}
+    """Scores (n, L) of retrieval and of its network alone, of Eq. 15, and of what was learned."""
+    found = {NETWORK: _network(classifier, texts)}
+    found[BASELINE] = classifier.retriever_.predict_proba(texts)
     if classifier.reranker_.label_to_meta_ is not None:
         found["product"] = _product(classifier, texts)
     return found | {"learned": classifier.predict_proba(texts)}
@@ -202,6 +203,13 @@ def timed_variants(classifier, texts, rounds=_ROUNDS):
         if name != BASELINE:
             figures[f"{name}_ratio"] = np.median(ratios)
     return figures
+
+
+def _network(classifier, texts):
+    """Scores of the head without other channels; labels without a training text rank last."""
+    scores = classifier.head_.predict_proba(texts)
+    scores[:, classifier.unseen_] = 0
+    return scores
 
 
 def _product(classifier, texts):

@@ -8,7 +8,7 @@ from ._table import _cell, _group, _markdown, _origin, _set_names, _set_notes, _
 MEASUREMENTS = ("maps", "effect", "differences", "arithmetic", "solutions", "leaks")
 _SCORES = FIGURES | {"psprecision_at_5": "PSP@5"}
 _CHANNELS = ("head", "lexical", "label_texts")
-_EVIDENCE = ("retrieval", "meta_labels", "neighbors")
+_EVIDENCE = ("retrieval", "meta_labels", "neighbors", "votes", "co_occurrence")
 _MOST_SECONDS, _MOST_MIB = 2, 1024  # asked of Eq. 15
 
 _LEGENDS = {
@@ -25,16 +25,18 @@ _LEGENDS = {
     ),
     "effect": (
         "Percent, means over seeds; ± is half the distance between the best and the worst seed. "
-        "All variants of a row's map are of one fit: retrieval is its score before reranking, "
-        "product Eq. 15 with an exponent of 1, learned the combination with neighbours. auto: a "
+        "All variants of a row's map are of one fit: network is its head alone, retrieval all of "
+        "its channels before reranking, product Eq. 15 with an exponent of 1, learned the "
+        "combination of all evidence. auto: a "
         "NameDecomposer, without the experts' map. macro-F1@1: of the first label, over labels "
         "that have a test text; tail: labels with at most five training texts."
     ),
     "differences": (
         f"Points, with 95 % intervals of a paired bootstrap over test texts ({N_RESAMPLES:,} "
         "resamples, means over seeds: how seeds vary is not in them); the tail's over texts with "
-        "a rare label. * the interval does not hold 0. no map: retrieval of another fit, "
-        "which has no meta-labels to learn from."
+        "a rare label. * the interval does not hold 0. network: the head alone, without the "
+        "channels of words and label names. no map: retrieval of another fit, which has no "
+        "meta-labels to learn from."
     ),
     "means": (
         "Means weigh all sets the same; their intervals are 1.96 standard errors. The better is "
@@ -43,9 +45,10 @@ _LEGENDS = {
         "the better, on average: nDCG@5 +1.0, macro-F1@1 +1.5, tail nDCG@5 +3."
     ),
     "weights": (
-        "Means over seeds. Of log-odds of retrieval, log of the mean meta-label score, and "
-        "likeness to the nearest training text of a label; then the shares of the channels that "
-        "retrieval is made of."
+        "Means over seeds. Of log-odds of retrieval, log of the mean meta-label score, likeness to "
+        "the nearest training text of a label, the votes of near training texts, and what a text's "
+        "best labels let expect of others; then the shares of the channels that retrieval is made "
+        "of."
     ),
     "costs": (
         "Means over seeds. (m): a folder of fitted parts was given, so that a fit may have been "

@@ -14,6 +14,7 @@ from ._runs import _number, _summary, evaluate
 from ._table import _group, _texts_of
 
 NO_MAP = "none"
+NETWORK = "network"  # a second baseline, where it is among the variants
 _THRESHOLDED = ("micro_f1", "macro_f1")  # variants have scores, no thresholds of their own
 _TEXTS = ("set", "part", "n_train", "n_test", "n_labels", "subset", "n_characters")
 
@@ -111,19 +112,20 @@ def difference_records(records, rankings, kept=(), n_resamples=N_RESAMPLES):
     Returns
     -------
     found : list of dict
-        Of each group, each variant against the group's own baseline, and, where there are such
-        runs, against the baseline of the same texts fitted without a map.
+        Of each group, each variant against the group's own baseline and, where there is one, its
+        network; and, where there are such runs, against the baseline of the same texts fitted
+        without a map.
     """
     known = {_identity(record) for record in kept}
     found, groups = [], _group(records)[0]
     for group in groups:
-        for against, base in _baselines(group, groups):
+        for against, base, baseline in _baselines(group, groups):
             about = _about(group, base, against, rankings) | {"n_resamples": n_resamples}
             if not about["seeds"] or _identity(about) in known:
                 continue
             about["differences"] = {
                 variant: difference(left, right, n_resamples)
-                for variant, left, right in _pairs(about, group, base, rankings)
+                for variant, left, right in _pairs(about, group, base, baseline, rankings)
             }
             found.append({**about, **describe_machine()})
     return found
@@ -134,13 +136,17 @@ def _identity(record):
 
 
 def _baselines(group, groups):
+    """What to call a baseline, its runs, and which variant of these it is."""
     first = group[0]
-    yield first["baseline"], group
+    baseline = first["baseline"]
+    yield baseline, group, baseline
+    if NETWORK in first["variants"]:
+        yield NETWORK, group, NETWORK
     same = (_texts_of(first), first["encoder"])
     for other in groups:
         is_bare = other[0].get("map") == NO_MAP and first.get("map") != NO_MAP
         if is_bare and (_texts_of(other[0]), other[0]["encoder"]) == same:
-            yield f"{first['baseline']}, no map", other
+            yield f"{baseline}, no map", other, baseline
 
 
 def _about(group, base, against, rankings):
@@ -163,9 +169,8 @@ def _about(group, base, against, rankings):
     }
 
 
-def _pairs(about, group, base, rankings):
+def _pairs(about, group, base, baseline, rankings):
     """Each variant, its rankings, and those it is compared with; one a seed."""
-    baseline = base[0]["baseline"]
     right = [rankings[_ranking_name(run, baseline)] for run in about["base_runs"]]
     for variant in group[0]["variants"]:
         if base is not group or variant != baseline:

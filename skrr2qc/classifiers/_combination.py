@@ -50,8 +50,9 @@ def fit_combination(Y, evidence, first="retrieval"):
     Minimised is, over the 30 best labels of each row by the first kind of evidence, the mean
     negative log-share of the row's labels in the softmax of the weighted sums, plus a ridge
     that draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
-    nothing, or too few rows, leave the order of retrieval as it is. The first kind keeps at least
-    a tenth of its weight, so that there is an order at all where everything misleads. What is
+    nothing, or too few rows, leave the order of retrieval as it is, and what says the same of all
+    texts gets no weight. The first kind keeps at least a tenth of its weight, so that there is an
+    order at all where everything misleads. What is
     likelier may rank worse: then the weights of the other kinds are halved until the rows are
     ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
     standard error.
@@ -85,12 +86,17 @@ def fit_combination(Y, evidence, first="retrieval"):
     columns = top_k(evidence[first], min(_N_CANDIDATES, Y.shape[1]))
     rows = np.arange(Y.shape[0])[:, None]
     hits = np.asarray(Y[rows, columns].todense(), dtype=np.float64) > 0
-    told = np.stack([values[rows, columns] for values in evidence.values()], axis=2)
+    counts = [name == first or _tells_texts_apart(values) for name, values in evidence.items()]
+    told = np.stack([values[rows, columns] for values in evidence.values()], axis=2) * counts
     prior = np.array([float(name == first) for name in evidence])
     weights = _fit_softmax(told.astype(np.float64), hits, prior)
     weights, total = _held_back(weights, prior, Y, evidence)
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
+
+
+def _tells_texts_apart(values):
+    return np.ptp(values, axis=0).max() > _LEAST_SPREAD
 
 
 def _held_back(weights, prior, Y, evidence):

@@ -1,18 +1,19 @@
 """Nearest training texts as evidence for labels."""
 
 import numpy as np
+import scipy.sparse as sp
 
 from ._sparse_scores import with_empty_rows
 
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
+_N_VOTERS = 50  # nearest training texts
+_TEMPERATURE = 0.1  # cosines: a text that is so much less alike has e times less of a vote
+_LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
 
 
 class LabelNeighbors:
-    """How much more alike a text and the nearest training text of each label are than others are.
-
-    A label with many training texts has one near to anything: what a label's nearest text is like
-    for training texts that do not have the label is subtracted.
+    """What training texts near a text say of its labels: how near, and how many.
 
     Parameters
     ----------
@@ -30,20 +31,50 @@ class LabelNeighbors:
     >>> text = np.array([[0.0, 1.0]], dtype=np.float32)
     >>> neighbors.similarities(text).tolist()
     [[0.0, 1.0]]
-    >>> neighbors.excess(text).astype(float).round(1).tolist()  # others have 0.3 and 0.6
+    >>> evidence = neighbors.evidence(text)
+    >>> evidence["neighbors"].astype(float).round(1).tolist()  # others have 0.3 and 0.6
     [[-0.3, 0.4]]
+    >>> evidence["votes"].astype(float).round(1).tolist()  # 0 and 1 of the votes; shares 1/3, 2/3
+    [[-4.7, 0.4]]
     """
 
     def __init__(self, vectors, Y):
         by_label = Y.tocsc()
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self.labels_ = sp.csr_matrix(Y > 0, dtype=np.float32)
         self.rows_ = by_label.indices
         self.starts_ = by_label.indptr
+        self.shares_ = (np.diff(self.starts_) / Y.shape[0]).astype(np.float32)
         self.typical_ = self._typical(Y)
 
-    def excess(self, vectors):
-        """Similarities less what is typical of each label; (n, L) float32, 0 without a text."""
-        return self.similarities(vectors) - self.typical_
+    def evidence(self, vectors, kinds=("neighbors", "votes")):
+        """What speaks for each label.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, D), float32
+            Rows of length 1.
+        kinds : sequence of {"neighbors", "votes"}
+            Those that are wanted.
+
+        Returns
+        -------
+        evidence : dict of str to ndarray of shape (n, L), float32
+            "neighbors": the cosine with the nearest training text of the label, less what it is,
+            on average, for training texts that do not have the label; one with many texts has
+            one near to anything. "votes": the log of the label's share of the votes of the 50
+            nearest training texts, over its share of all texts; a text whose cosine is 0.1 less
+            has e times less of a vote. Neither speaks for or against a label without a text.
+        """
+        n_labels = len(self.starts_) - 1
+        found = {kind: np.empty((len(vectors), n_labels), dtype=np.float32) for kind in kinds}
+        for block, cosines in self._cosines(vectors):
+            if "neighbors" in found:
+                found["neighbors"][block] = self._nearest(cosines) - self.typical_
+            if "votes" in found:
+                votes = self._votes(cosines) + _LEAST_SHARE
+                found["votes"][block] = np.log(votes / (self.shares_ + np.float32(_LEAST_SHARE)))
+        return found
 
     def similarities(self, vectors):
         """Cosine with the nearest training text of each label.
@@ -58,17 +89,40 @@ class LabelNeighbors:
         similarities : ndarray of shape (n, L), float32
             In [0, 1]; 0 for a label without a training text.
         """
-        n_labels = len(self.starts_) - 1
-        nearest = np.zeros((len(vectors), n_labels), dtype=np.float32)
-        has_text = np.flatnonzero(np.diff(self.starts_))
+        similarities = np.empty((len(vectors), len(self.starts_) - 1), dtype=np.float32)
+        for block, cosines in self._cosines(vectors):
+            similarities[block] = self._nearest(cosines)
+        return similarities
+
+    def _cosines(self, vectors):
+        """Slices of the rows, and their cosines with all training texts."""
         n_rows = max(1, _MAX_ENTRIES // max(len(self.rows_), len(self.vectors)))
-        for start in range(0, len(vectors) if len(has_text) else 0, n_rows):
+        for start in range(0, len(vectors), n_rows):
             block = slice(start, start + n_rows)
             rows = with_empty_rows(vectors[block])  # so that its company leaves no trace in a text
-            cosines = (rows @ self.vectors.T)[: len(vectors[block])]  # (b, N)
-            best = np.maximum.reduceat(cosines[:, self.rows_], self.starts_[has_text], axis=1)
-            nearest[block, has_text] = best
+            yield block, (rows @ self.vectors.T)[: len(vectors[block])]
+
+    def _nearest(self, cosines):
+        nearest = np.zeros((len(cosines), len(self.starts_) - 1), dtype=np.float32)
+        has_text = np.flatnonzero(np.diff(self.starts_))
+        if len(has_text):
+            starts = self.starts_[has_text]
+            nearest[:, has_text] = np.maximum.reduceat(cosines[:, self.rows_], starts, axis=1)
         return np.clip(nearest, 0.0, 1.0)
+
+    def _votes(self, cosines):
+        """Shares of the votes of the nearest training texts that each label has.
+
+        All that are as near as the last of them vote, so that their order tells nothing.
+        """
+        last = max(0, cosines.shape[1] - _N_VOTERS)
+        is_near = cosines >= np.partition(cosines, last, axis=1)[:, last, None]
+        best = cosines.max(axis=1, keepdims=True)
+        votes = np.exp((cosines - best)[is_near] / np.float32(_TEMPERATURE))
+        starts = np.append(0, np.cumsum(is_near.sum(axis=1)))
+        votes = sp.csr_matrix((votes, np.nonzero(is_near)[1], starts), shape=cosines.shape)
+        shares = (votes @ self.labels_).toarray()
+        return shares / votes.sum(axis=1)
 
     def _typical(self, Y):
         """Mean similarity, for each label, of (up to 1,000) training texts that do not have it."""

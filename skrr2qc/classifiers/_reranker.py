@@ -25,6 +25,7 @@ from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
+from ._cooccurrence import LabelCooccurrence
 from ._neighbors import LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
@@ -61,9 +62,11 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         Which meta-labels each label has. Without any map, there are no meta-label scores.
     combine : {"product", "learned"}, default="product"
         "product": label score times mean meta-label score (Eq. 15 of [1]_). "learned": a weighted
-        sum of log-odds of the label, log of that mean over its share among training texts, and
-        likeness to the nearest training text of the label over what is typical of the label. The
-        weights are learned on rows that no part was trained on.
+        sum of log-odds of the label, log of that mean over its share among training texts,
+        likeness to the nearest training text of the label over what is typical of the label, its
+        share among the nearest training texts over that among all, and how much likelier the
+        text's best labels make it than other texts' labels do. The weights are learned on rows
+        that no part was trained on.
     alpha : float, default=1.0
         Exponent of the mean in the product; 0 switches reranking off.
     mean : {"arithmetic", "geometric"}, default="arithmetic"
@@ -83,7 +86,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     log_rates_ : ndarray of shape (L,), or None
         Log of the mean share of training texts that have the meta-labels of each label.
     combination_ : Combination or None
-        Learned weights: of "retrieval", "meta_labels" and "neighbors", as far as there are such.
+        Learned weights: of "retrieval", "meta_labels", "neighbors", "votes" and "co_occurrence",
+        as far as there are such.
     threshold_ : float
         Score above which `predict` reports a label: the best for micro-F1 on the training rows,
         or on the rows that a combination was learned on.
@@ -324,7 +328,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """Whether vectors of the tower are needed to rerank."""
         weights = {} if self.combination_ is None else self.combination_.weights
         is_shared = self._shares() and self.reads_meta_scores
-        return is_shared or bool(weights.get("neighbors"))
+        return is_shared or bool(weights.get("neighbors") or weights.get("votes"))
 
     def attach_tower(self, tower, X, Y):
         """Look at texts through a head's vectors, if it has any, and for neighbors among `X`."""
@@ -383,6 +387,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.classes_ = np.arange(Y.shape[1])
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
+        learns = self.combine == "learned" and (np.diff(Y.indptr) > 1).any()
+        self.cooccurrence_ = LabelCooccurrence(Y) if learns else None
 
     def _fit_parts(self, X, Y):
         if self.retriever is not None:
@@ -452,11 +458,17 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
             means[:, has_none] = scores[:, has_none]  # a label without meta-labels is its own
             evidence["meta_labels"] = np.log(np.maximum(means, LEAST)) - self.log_rates_
-        weights = {} if self.combination_ is None else self.combination_.weights
-        has_weight = weights.get("neighbors", 1.0) > 0  # nothing learned yet: it may have some
-        if has_weight and vectors is not None and self.neighbors_ is not None:
-            evidence["neighbors"] = self.neighbors_.excess(vectors)
+        kinds = [kind for kind in ("neighbors", "votes") if self._has_weight(kind)]
+        if kinds and vectors is not None and self.neighbors_ is not None:
+            evidence |= self.neighbors_.evidence(vectors, kinds)
+        if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
+            evidence["co_occurrence"] = self.cooccurrence_.lift(label_scores)
         return evidence
+
+    def _has_weight(self, name):
+        """Whether a kind of evidence counts; before anything is learned, each may."""
+        weights = {} if self.combination_ is None else self.combination_.weights
+        return weights.get(name, 1.0) > 0
 
     def _log_rates(self, Y):
         """Log of the mean share of texts that have a label's meta-labels, (L,); floored."""

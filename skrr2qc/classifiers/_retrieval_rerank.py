@@ -485,10 +485,10 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         return TfidfLinearClassifier(C=C, validation_fraction=fraction, n_negatives="auto")
 
     def _fit_reranker(self, head, X, Y, frozen):
-        """None where there is nothing to rerank by: no meta-labels, no vectors."""
+        """None where there is nothing to rerank by: no meta-labels, vectors or labels together."""
         has_map = self.labels_ is not None and self.labels_.label_to_meta is not None
-        by_default = self.reranker is None and (has_map or hasattr(head, "embed"))
-        if isinstance(self.reranker, str) or (self.reranker is None and not by_default):
+        has_evidence = has_map or hasattr(head, "embed") or (np.diff(Y.indptr) > 1).any()
+        if isinstance(self.reranker, str) or (self.reranker is None and not has_evidence):
             return None
         reranker = clone(self._part("reranker"))
         if reranker.labels is None:

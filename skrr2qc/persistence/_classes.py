@@ -23,6 +23,7 @@ _OURS = {
     "ChannelBlend": "classifiers._blend",
     "LabelTextSimilarity": "classifiers._label_texts",
     "LabelNeighbors": "classifiers._neighbors",
+    "LabelCooccurrence": "classifiers._cooccurrence",
     "Combination": "classifiers._combination",
     "EncodeStep": "classifiers._steps",
     "ScoreStep": "classifiers._steps",
@@ -64,7 +65,10 @@ TRAINING_TEXTS = ("train_texts_", "train_labels_")
 
 # Class -> attribute -> value, of what came after a model may have been saved: fitted attributes of
 # estimators, fields of records.
-ADDED_SINCE: dict[str, dict] = {"Decision": {"at_least_one": False}}
+ADDED_SINCE: dict[str, dict] = {
+    "Decision": {"at_least_one": False},
+    "MetaLabelReranker": {"cooccurrence_": None},
+}
 
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.
 KNOWN_PATTERNS = {

@@ -182,6 +182,20 @@ def test_differences_of_runs(runs):
     assert variants.difference_records([*records, more], rankings, found, n_resamples=100) == []
 
 
+def test_differences_to_the_network_alone(texts):
+    truth = texts.Y_test.toarray()
+    noise = np.random.default_rng(0).random(truth.shape)
+    scores = {"network": noise, "retrieval": truth + noise, "learned": 2 * truth + noise}
+    record, rankings = make_run(texts, scores, "auto", 0)
+    own, network = variants.difference_records([record], rankings, n_resamples=100)
+    assert (own["against"], list(own["differences"])) == ("retrieval", ["network", "learned"])
+    assert network["against"] == "network"
+    assert list(network["differences"]) == ["retrieval", "learned"]
+    figures = record["variants"]
+    gain = figures["learned"]["ndcg_at_5"] - figures["network"]["ndcg_at_5"]
+    assert network["differences"]["learned"]["ndcg_at_5"][0] == pytest.approx(gain)
+
+
 def make_run_like(record, **values):
     """A run whose rankings nobody kept."""
     return {**record, "run": "lost", **values}
@@ -223,7 +237,8 @@ def fitted():
 def test_variants_are_of_one_fit(fitted):
     classifier, words = fitted
     found = effect.variant_scores(classifier, words)
-    assert list(found) == ["retrieval", "product", "learned"]
+    assert list(found) == ["network", "retrieval", "product", "learned"]
+    assert_allclose(found["network"], classifier.head_.predict_proba(words), rtol=1e-5)
     retrieval = classifier.retriever_.predict_proba(words)
     meta = classifier.reranker_.meta_scores(words)
     assert_array_equal(found["retrieval"], retrieval)
@@ -258,21 +273,20 @@ def test_effect_is_kept_and_resumed(data, tmp_path, capsys, monkeypatch):
         *(("expert", 0), ("expert", 1), ("none", 0), ("none", 1))
     ]
     expert, bare = records[0], records[2]
-    assert list(expert["variants"]) == ["retrieval", "product", "learned"]
-    assert list(bare["variants"]) == ["retrieval", "learned"]  # neighbours alone
+    assert list(expert["variants"]) == ["network", "retrieval", "product", "learned"]
+    assert list(bare["variants"]) == ["network", "retrieval", "learned"]  # without meta-labels
     assert (expert["n_meta_labels"], bare["n_meta_labels"]) == (4, 0)
-    assert set(expert["fitted"]["combination"]) == {
-        *("retrieval", "meta_labels", "neighbors", "intercept")
-    }
-    assert set(bare["fitted"]["combination"]) == {"retrieval", "neighbors", "intercept"}
+    evidence = {"retrieval", "neighbors", "votes", "co_occurrence", "intercept"}
+    assert set(expert["fitted"]["combination"]) == evidence | {"meta_labels"}
+    assert set(bare["fitted"]["combination"]) == evidence
     assert expert["figures"]["head_seconds"] > 0
     assert expert["figures"]["meta_seconds"] is None
     assert {"versions", "machine", "date", "seed", "parameters", "part"} <= set(expert)
     assert [d["against"] for d in records_of(out, "differences")] == [
-        *("retrieval", "retrieval, no map", "retrieval")
+        *("retrieval", "network", "retrieval, no map", "retrieval", "network")
     ]
     first, before = capsys.readouterr().out, out.read_text()
-    assert cells(first, 0)[:4] == ["mapped val (compact)", "expert", "retrieval", "2"]
+    assert cells(first, 0)[:4] == ["mapped val (compact)", "expert", "network", "2"]
     monkeypatch.setattr(effect, "run", lambda *arguments: pytest.fail("measured again"))
     assert reranking.main(command) == 0
     again = capsys.readouterr()

@@ -284,6 +284,16 @@ def test_constant_evidence_gets_no_weight():
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+def test_evidence_that_says_the_same_of_all_texts_gets_no_weight():
+    """However well it does on these rows: it tells no text from another."""
+    Y, evidence = make_evidence()
+    frequency = np.tile(np.asarray(Y.mean(axis=0)), (Y.shape[0], 1)).astype(np.float32)
+    combination = fit_combination(Y, evidence | {"frequency": frequency})
+    assert combination.weights["frequency"] == 0
+    frequency[0] += 0.5
+    assert fit_combination(Y, evidence | {"frequency": frequency}).weights["frequency"] > 0
+
+
 def test_only_so_many_rows_are_looked_at(monkeypatch):
     Y, evidence = make_evidence(60)
     monkeypatch.setattr(module, "_MAX_ENTRIES", 30 * Y.shape[1])

@@ -21,6 +21,18 @@ def make_texts(n_rows=30, n_labels=7, n_dims=4, seed=0):
     return vectors, sp.csr_matrix(Y.astype(np.float32))
 
 
+def slow_votes(queries, vectors, Y):
+    """Log of each label's share of the votes of the nearest 50 texts, over its share of texts."""
+    Y, shares = Y.toarray(), np.zeros((len(queries), Y.shape[1]))
+    for i, query in enumerate(queries):
+        cosines = [float(query @ vector) for vector in vectors]
+        voters = sorted(range(len(vectors)), key=lambda n: -cosines[n])[:50]
+        votes = {n: np.exp(cosines[n] / 0.1) for n in voters}
+        for n, vote in votes.items():
+            shares[i] += vote / sum(votes.values()) * Y[n]
+    return np.log((shares + 0.003) / (Y.mean(axis=0) + 0.003))
+
+
 def slow_similarities(queries, vectors, Y):
     nearest = np.zeros((len(queries), Y.shape[1]))
     for i, query in enumerate(queries):
@@ -46,7 +58,7 @@ def test_excess_by_hand():
     neighbors = LabelNeighbors(vectors, sp.csr_matrix([[1, 1, 0], [1, 0, 0], [0, 0, 0]]))
     others = [0.96, (0.6 + 0.8) / 2, 0]  # only text 2 has not label 0; nothing has label 2
     assert_allclose(neighbors.typical_, others, rtol=1e-6)
-    excess = neighbors.excess(np.float32([[1, 0], [0, 1]]))
+    excess = neighbors.evidence(np.float32([[1, 0], [0, 1]]))["neighbors"]
     assert_allclose(excess, [[1 - 0.96, 1 - 0.7, 0], [0.8 - 0.96, 0 - 0.7, 0]], atol=1e-6)
     assert excess.dtype == np.float32
 
@@ -63,7 +75,7 @@ def test_label_of_all_texts_has_nothing_typical():
     Y = sp.hstack([Y, sp.csr_matrix(np.ones((30, 1)))]).tocsr()
     neighbors = LabelNeighbors(vectors, Y)
     assert neighbors.typical_[-1] == 0
-    assert_allclose(neighbors.excess(vectors)[:, -1], 1, rtol=1e-6)
+    assert_allclose(neighbors.evidence(vectors)["neighbors"][:, -1], 1, rtol=1e-6)
 
 
 def test_frequent_label_is_not_ahead_for_being_frequent():
@@ -75,7 +87,7 @@ def test_frequent_label_is_not_ahead_for_being_frequent():
     queries = normalize(rng.normal(size=(300, 3))).astype(np.float32)
     frequent, rare = neighbors.similarities(queries).mean(axis=0)
     assert frequent > rare + 0.1
-    assert_allclose(neighbors.excess(queries).mean(axis=0), 0, atol=0.05)
+    assert_allclose(neighbors.evidence(queries)["neighbors"].mean(axis=0), 0, atol=0.05)
 
 
 def test_only_so_many_texts_show_what_is_typical(monkeypatch):
@@ -101,13 +113,46 @@ def test_equals_slow_loop(form):
     assert (expected > 0).mean() > 0.5
 
 
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+@pytest.mark.parametrize("n_rows", [30, 80])
+def test_votes_equal_slow_loop(form, n_rows):
+    vectors, Y = make_texts(n_rows)
+    queries, _ = make_texts(12, seed=1)
+    votes = LabelNeighbors(vectors, form(Y)).evidence(queries)["votes"]
+    assert_allclose(votes, slow_votes(queries, vectors, Y), rtol=1e-3, atol=1e-4)
+    assert votes.dtype == np.float32
+    assert_array_equal(votes[:, -1], 0)  # no text has it
+
+
+def test_texts_that_are_as_near_as_the_last_voter_vote_as_well():
+    """Of 120 equal texts, 50 would be any 50."""
+    vectors = np.repeat(np.float32([[1, 0], [0, 1]]), [120, 80], axis=0)
+    which = np.append(np.repeat(np.arange(4), 30), np.arange(80) % 4)
+    Y = sp.csr_matrix(which[:, None] == np.arange(4))
+    votes = LabelNeighbors(vectors, Y).evidence(np.float32([[1, 0]]))["votes"]
+    assert_allclose(votes, 0, atol=1e-6)
+
+
+def test_only_the_kinds_that_are_wanted():
+    vectors, Y = make_texts()
+    neighbors = LabelNeighbors(vectors, Y)
+    both = neighbors.evidence(vectors)
+    assert list(both) == ["neighbors", "votes"]
+    for kind, values in both.items():
+        found = neighbors.evidence(vectors, [kind])
+        assert list(found) == [kind]
+        assert_array_equal(found[kind], values)
+
+
 @pytest.mark.parametrize("n_entries", [1, 40, 150])
 def test_blocks_change_nothing(monkeypatch, n_entries):
     vectors, Y = make_texts()
     queries, _ = make_texts(13, seed=1)
-    expected = LabelNeighbors(vectors, Y).similarities(queries)
+    expected = LabelNeighbors(vectors, Y).evidence(queries)
     monkeypatch.setattr(module, "_MAX_ENTRIES", n_entries)
-    assert_allclose(LabelNeighbors(vectors, Y).similarities(queries), expected, rtol=1e-6)
+    found = LabelNeighbors(vectors, Y).evidence(queries)
+    for kind, values in expected.items():
+        assert_allclose(found[kind], values, rtol=1e-4, atol=1e-6)
 
 
 def test_a_training_text_is_its_own_neighbor():
@@ -123,19 +168,24 @@ def test_order_of_training_texts_does_not_matter():
     shuffled = np.random.default_rng(2).permutation(len(vectors))
     other, neighbors = LabelNeighbors(vectors[shuffled], Y[shuffled]), LabelNeighbors(vectors, Y)
     assert_allclose(other.similarities(queries), neighbors.similarities(queries), rtol=1e-6)
-    assert_allclose(other.excess(queries), neighbors.excess(queries), atol=1e-6)
+    found, expected = other.evidence(queries), neighbors.evidence(queries)
+    for kind, values in expected.items():
+        assert_allclose(found[kind], values, rtol=1e-4, atol=1e-5)
 
 
 def test_labels_without_any_text():
     vectors, Y = make_texts()
     nothing = LabelNeighbors(vectors, sp.csr_matrix(Y.shape))
     assert_array_equal(nothing.similarities(vectors), np.zeros(Y.shape))
-    assert_array_equal(nothing.excess(vectors), np.zeros(Y.shape))
+    for values in nothing.evidence(vectors).values():
+        assert_array_equal(values, np.zeros(Y.shape))
 
 
 def test_no_text_asked_for():
     vectors, Y = make_texts()
-    assert LabelNeighbors(vectors, Y).similarities(vectors[:0]).shape == (0, Y.shape[1])
+    neighbors = LabelNeighbors(vectors, Y)
+    for values in (neighbors.similarities(vectors[:0]), *neighbors.evidence(vectors[:0]).values()):
+        assert values.shape == (0, Y.shape[1])
 
 
 def test_vectors_of_the_caller_stay_as_they_are():

@@ -27,6 +27,7 @@ from skrr2qc._thresholds import best_global_threshold
 from skrr2qc._training import sigmoid
 from skrr2qc.classifiers import rerank_scores
 from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
 from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.metrics import ndcg_at_k
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
@@ -349,6 +350,7 @@ def test_detached_from_its_encoder_and_attached_again(labelled_texts, questions,
 # --- one tower for both -----------------------------------------------------------------------
 
 LABELS = LabelSpace([f"label {i}" for i in range(5)], meta_labels=MAP)
+ALL_EVIDENCE = ["retrieval", "meta_labels", "neighbors", "votes", "co_occurrence"]
 LINEAR = OneVsRestClassifier(LogisticRegression())
 
 
@@ -458,6 +460,7 @@ def test_vectors_at_hand_spare_the_tower(data, embeds, combine):
 def test_retriever_of_features_without_vectors(data):
     """A foreign head was asked for them where there was no map of meta-labels."""
     X, Y = data
+    Y = np.eye(Y.shape[1], dtype=int)[Y.argmax(axis=1)]  # nothing occurs together, either
     retriever = clone(LINEAR).fit(X, Y)
     shared = MetaLabelReranker(combine="learned").fit_shared(retriever, X, sp.csr_matrix(Y))
     for reranker in (shared, learned(label_to_meta=None).fit(X, Y)):
@@ -477,6 +480,7 @@ def test_retriever_of_features_without_vectors(data):
         ({}, {"retrieval": 1, "meta_labels": 1, "neighbors": 0}, True, True),
         ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 1}, False, True),
         ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 0}, False, False),
+        ({}, {"retrieval": 1, "votes": 1}, False, True),
         ({}, {"retrieval": 1}, False, False),
         ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1}, True, False),
         ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1, "neighbors": 1}, True, True),
@@ -559,6 +563,7 @@ def evidence_by_hand(label_scores, meta_scores, meta_of, Y, mean="arithmetic"):
     return {
         "retrieval": np.log(scores / (1 - scores)),
         "meta_labels": np.log(np.maximum(means, 1e-6)) - log_rates_by_hand(Y, meta_of),
+        "co_occurrence": LabelCooccurrence(sp.csr_matrix(Y)).lift(scores),
     }
 
 
@@ -617,7 +622,7 @@ def test_neighbors_do_not_count_the_row_itself():
         retriever=ClassCenterHead(n_epochs=1, random_state=0), combine="learned",
         validation_fraction=0.4, random_state=0,
     ).fit(X, Y)  # fmt: skip
-    neighbors = reranker.neighbors_.excess(reranker.tower_.embed(X))
+    neighbors = reranker.neighbors_.evidence(reranker.tower_.embed(X))["neighbors"]
     nearest = neighbors + reranker.neighbors_.typical_
     assert_allclose(nearest[Y > 0], 1, rtol=1e-5)
     fooled = fit_combination(
@@ -640,15 +645,13 @@ def test_without_a_map_neighbors_are_evidence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reranker.fit(X, Y)
-    assert list(reranker.combination_.weights) == ["retrieval", "neighbors"]
+    assert list(reranker.combination_.weights) == ["retrieval", "neighbors", "votes"]
     assert reranker.combination_.weights["neighbors"] > 0
     assert reranker.classifier_ is None
     assert reranker.meta_scores(X) is None
     own = reranker.retriever_
-    evidence = {
-        "retrieval": own.decision_function(X),
-        "neighbors": LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).excess(own.embed(X)),
-    }
+    near = LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).evidence(own.embed(X))
+    evidence = {"retrieval": own.decision_function(X), **near}
     expected = reranker.combination_.apply(evidence)
     assert_allclose(reranker.predict_proba(X), expected, rtol=1e-3, atol=1e-6)
 
@@ -656,7 +659,7 @@ def test_without_a_map_neighbors_are_evidence():
 def test_all_evidence_of_a_shared_tower():
     X, Y = make_rows()
     reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
-    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert list(reranker.combination_.weights) == ALL_EVIDENCE
     assert reranker.classifier_ is None
     head = reranker.retriever_
     vectors = head.embed(X)
@@ -664,7 +667,7 @@ def test_all_evidence_of_a_shared_tower():
     evidence = evidence_by_hand(
         head.predict_proba(X), sigmoid(head.score_meta(vectors)), meta_of, Y
     )
-    evidence["neighbors"] = LabelNeighbors(vectors, sp.csr_matrix(Y)).excess(vectors)
+    evidence |= LabelNeighbors(vectors, sp.csr_matrix(Y)).evidence(vectors)
     expected = reranker.combination_.apply(evidence)
     assert_allclose(reranker.predict_proba(X), expected, rtol=1e-4)
     assert_array_equal(reranker.predict(X), reranker.predict_proba(X) > reranker.threshold_)
@@ -791,7 +794,7 @@ def test_texts_and_an_encoder(labelled_texts, questions, tiny_encoder, kind):
         random_state=0,
     ).fit(kind(texts), Y)
     assert reranker.classifier_ is None
-    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert list(reranker.combination_.weights) == ALL_EVIDENCE
     assert reranker.predict_proba(texts).shape == Y.shape
 
 

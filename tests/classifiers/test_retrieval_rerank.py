@@ -39,6 +39,7 @@ from skrr2qc._thresholds import choose_decision
 from skrr2qc._training import sigmoid
 from skrr2qc.classifiers._blend import unseen_log_odds
 from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
 from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.meta_labels import NameDecomposer
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
@@ -103,7 +104,8 @@ def force_combination(monkeypatch, weights):
 
 
 HALF = {"head": 0.5, "lexical": 0.5}
-ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0}
+ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0, "votes": 0.3, "co_occurrence": 0.2}
+WITHOUT_META = {name: weight for name, weight in ALL.items() if name != "meta_labels"}
 THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
 
 
@@ -532,11 +534,16 @@ CASES = {
         "learned": ALL,
         "weights": HALF,
     },
-    "learned, without meta-labels": {"learned": {"retrieval": 1.0, "neighbors": 3.0}},
+    "learned, without meta-labels": {"learned": WITHOUT_META},
     "learned, meta-labels without weight": {
         "labels": True,
         "reranker": None,
         "learned": {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 3.0},
+    },
+    "learned, votes without nearness": {
+        "labels": True,
+        "reranker": None,
+        "learned": {"retrieval": 1.0, "meta_labels": 0.0, "neighbors": 0.0, "votes": 0.4},
     },
     "learned, retrieval alone": {
         "labels": True,
@@ -567,7 +574,7 @@ CASES = {
     },
     "learned, foreign head without meta-labels": {
         "head": FOREIGN,
-        "reranker": MetaLabelReranker(combine="learned"),
+        "learned": {"retrieval": 0.9, "co_occurrence": 0.3},
         "weights": HALF,
     },
     "learned, unseen": {
@@ -655,7 +662,8 @@ def test_pipeline_has_exactly_the_same_scores(labelled_texts, questions, monkeyp
 
 def test_foreign_head_is_what_scikit_learn_makes_of_the_vectors(labelled_texts):
     X, Y = labelled_texts
-    classifier = make_classifier(head=FOREIGN, lexical=None, refit=True).fit(X, Y)
+    params = {"lexical": None, "reranker": "passthrough"}
+    classifier = make_classifier(head=FOREIGN, **params, refit=True).fit(X, Y)
     vectors = classifier.encoder_.transform(X)
     expected = clone(FOREIGN).fit(vectors, Y.toarray()).decision_function(vectors)
     slope, intercept = classifier.blend_["curve"]
@@ -1221,7 +1229,7 @@ def test_default_shares_the_tower_and_learns(learned):
     assert reranker.combine == "learned"
     assert reranker.classifier_ is None
     assert reranker.tower_ is learned.head_
-    assert list(reranker.combination_.weights) == ["retrieval", "meta_labels", "neighbors"]
+    assert list(reranker.combination_.weights) == list(ALL)
     assert min(reranker.combination_.weights.values()) >= 0
 
 
@@ -1236,7 +1244,8 @@ def evidence_of(classifier, X, X_known, Y_known):
     return {
         "retrieval": np.log(retrieved / (1 - retrieved)),
         "meta_labels": np.log(meta @ label_to_meta.T / (label_to_meta @ rates)),
-        "neighbors": neighbors.excess(head.embed(X)),
+        **neighbors.evidence(head.embed(X)),
+        "co_occurrence": LabelCooccurrence(Y_known).lift(retrieved),
     }
 
 
@@ -1396,18 +1405,19 @@ def test_pickle_keeps_one_tower(learned, questions):
     assert_array_equal(back.pipeline_.predict_proba(texts), learned.predict_proba(texts))
 
 
-def test_without_names_neighbors_alone_rerank(labelled_texts):
+def test_without_names_neighbors_and_co_occurrence_rerank(labelled_texts):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier = make_classifier().fit(*labelled_texts)
     assert classifier.labels_ is None
-    assert list(classifier.reranker_.combination_.weights) == ["retrieval", "neighbors"]
+    assert list(classifier.reranker_.combination_.weights) == list(WITHOUT_META)
     assert classifier.reranker_.meta_scores(labelled_texts[0]) is None
 
 
 def test_nothing_to_rerank_by(labelled_texts):
-    """No names, so no meta-labels; and a head without vectors, so no neighbors."""
+    """No meta-labels without names, no neighbors without vectors, and one label a text."""
     X, Y = labelled_texts
+    Y = sp.csr_matrix(np.eye(Y.shape[1])[Y.toarray().argmax(axis=1)])
     assert make_classifier(head=FOREIGN).fit(X, Y).reranker_ is None
     asked = make_classifier(head=FOREIGN, reranker=MetaLabelReranker(combine="learned")).fit(X, Y)
     assert list(asked.reranker_.combination_.weights) == ["retrieval"]
@@ -1543,7 +1553,7 @@ def test_names_that_are_codes_say_nothing(labelled_texts):
         classifier = make_classifier(**QUICK, labels=labels).fit(*labelled_texts)
     assert len(caught) == 1
     assert classifier.labels_.label_to_meta is None
-    assert list(classifier.reranker_.combination_.weights) == ["retrieval", "neighbors"]
+    assert list(classifier.reranker_.combination_.weights) == list(WITHOUT_META)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clone(classifier).set_params(meta_labels=None).fit(*labelled_texts)
