@@ -177,7 +177,7 @@ def _decompositions(measurements):
     )
     note = (
         "product: Eq. 15; learned: the combination that is the default. Without meta-labels "
-        f"neighbors alone are combined. Paper, junior mathematics: {published}."
+        f"the other evidence is combined. Paper, junior mathematics: {published}."
     )
     header = ["set", "meta-labels", "combination", "seeds", "P@1", "nDCG@5", "macro-F1"]
     return _section("Who takes labels apart (Table 6)", header, rows, note)

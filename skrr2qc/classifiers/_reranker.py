@@ -467,8 +467,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""
-        weights = {} if self.combination_ is None else self.combination_.weights
-        return weights.get(name, 1.0) > 0
+        return self.combination_ is None or self.combination_.weights.get(name, 0) > 0
 
     def _log_rates(self, Y):
         """Log of the mean share of texts that have a label's meta-labels, (L,); floored."""

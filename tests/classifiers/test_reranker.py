@@ -673,6 +673,23 @@ def test_all_evidence_of_a_shared_tower():
     assert_array_equal(reranker.predict(X), reranker.predict_proba(X) > reranker.threshold_)
 
 
+@pytest.mark.parametrize(
+    ("known", "unknown"), [("neighbors", "_votes"), ("votes", "_nearest"), ("neighbors", "lift")]
+)
+def test_evidence_that_was_not_weighed_is_not_asked_for(monkeypatch, known, unknown):
+    """Models of before some kinds of evidence do not know them."""
+    X, Y = make_rows()
+    reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
+    reranker.combination_ = Combination({"retrieval": 1.0, known: 2.0})
+    kind = LabelCooccurrence if unknown == "lift" else LabelNeighbors
+    monkeypatch.setattr(kind, unknown, lambda *_: pytest.fail("asked for"))
+    evidence = reranker._evidence(
+        reranker.retriever_.predict_proba(X), None, reranker.tower_.embed(X)
+    )
+    assert list(evidence) == ["retrieval", known]
+    assert np.isfinite(reranker.predict_proba(X)).all()
+
+
 def test_label_without_meta_labels_stands_for_itself_in_a_combination_and_keeps_its_product(data):
     X, Y = data
     assert MAP[2].sum() == 0
