@@ -29,6 +29,8 @@ MAPS = ("expert", "auto", NO_MAP)
 BASELINE = "retrieval"  # its channels together: head, words, names of labels
 _SUBSETS = {"eurlex57k": "subset_train5k"}
 _WHOLE = "none"
+# Of learned reranking; to be changed with it, so that runs of before do not count as the same.
+_EVIDENCE = "meta-labels, neighbors, votes, co-occurrence; inverse propensities"
 _MOST_TIMED = 1_000  # texts that predictions are timed on
 _ROUNDS = 3
 _N_WARM_UP = 64
@@ -97,7 +99,7 @@ def key_of(task, texts):
         **texts.describe(),
         **{name: getattr(task, name) for name in ("model", "map", "towers", "seed")},
         "encoder": task.shown,
-        "parameters": parameters | {"map": fingerprint(texts.labels)},
+        "parameters": parameters | {"map": fingerprint(texts.labels), "evidence": _EVIDENCE},
         "version": __version__,
     }
 

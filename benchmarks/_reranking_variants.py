@@ -112,15 +112,16 @@ def difference_records(records, rankings, kept=(), n_resamples=N_RESAMPLES):
     Returns
     -------
     found : list of dict
-        Of each group, each variant against the group's own baseline and, where there is one, its
-        network; and, where there are such runs, against the baseline of the same texts fitted
-        without a map.
+        Of each group, each variant but the network against the group's own baseline and, where
+        there is one, the network; and, where there are such runs, against the baseline of the
+        same texts fitted without a map.
     """
     known = {_identity(record) for record in kept}
     found, groups = [], _group(records)[0]
     for group in groups:
         for against, base, baseline in _baselines(group, groups):
-            about = _about(group, base, against, rankings) | {"n_resamples": n_resamples}
+            about = _about(group, base, against, baseline, rankings)
+            about |= {"n_resamples": n_resamples}
             if not about["seeds"] or _identity(about) in known:
                 continue
             about["differences"] = {
@@ -140,7 +141,7 @@ def _baselines(group, groups):
     first = group[0]
     baseline = first["baseline"]
     yield baseline, group, baseline
-    if NETWORK in first["variants"]:
+    if all(NETWORK in record["variants"] for record in group):
         yield NETWORK, group, NETWORK
     same = (_texts_of(first), first["encoder"])
     for other in groups:
@@ -149,13 +150,13 @@ def _baselines(group, groups):
             yield f"{baseline}, no map", other, baseline
 
 
-def _about(group, base, against, rankings):
+def _about(group, base, against, baseline, rankings):
     first = group[0]
     by_seed = [{r["seed"]: r["run"] for r in side} for side in (group, base)]
     seeds = [
         seed
         for seed in by_seed[0]
-        if all(_ranking_name(side.get(seed), first["baseline"]) in rankings for side in by_seed)
+        if all(_ranking_name(side.get(seed), baseline) in rankings for side in by_seed)
     ]
     return {
         "measurement": "differences",
@@ -173,7 +174,7 @@ def _pairs(about, group, base, baseline, rankings):
     """Each variant, its rankings, and those it is compared with; one a seed."""
     right = [rankings[_ranking_name(run, baseline)] for run in about["base_runs"]]
     for variant in group[0]["variants"]:
-        if base is not group or variant != baseline:
+        if variant != NETWORK and (base is not group or variant != baseline):
             left = [rankings[_ranking_name(run, variant)] for run in about["runs"]]
             yield variant, left, right
 

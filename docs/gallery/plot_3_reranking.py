@@ -14,8 +14,8 @@ test = make_questions(400, n_labels=80, random_state=1)
 # %%
 # A learned combination
 # ---------------------
-# By default the reranker combines the score of a label, the scores of its concepts and the
-# nearest training text, with weights that held-out rows have chosen.
+# By default the reranker combines the score of a label, the scores of its concepts, near training
+# texts and labels that occur together, with weights that held-out rows have chosen.
 
 import matplotlib.pyplot as plt
 

@@ -44,24 +44,25 @@ class Combination:
         return sigmoid(np.asarray(total, dtype=np.float32))
 
 
-def fit_combination(Y, evidence, first="retrieval"):
+def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     """Weights that tell the labels of held-out texts from the labels that compete with them.
 
     Minimised is, over the 30 best labels of each row by the first kind of evidence, the mean
     negative log-share of the row's labels in the softmax of the weighted sums, plus a ridge
     that draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
     nothing, or too few rows, leave the order of retrieval as it is, and what says the same of all
-    texts gets no weight. The first kind keeps at least a tenth of its weight, so that there is an
-    order at all where everything misleads. What is
-    likelier may rank worse: then the weights of the other kinds are halved until the rows are
-    ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
-    standard error.
+    rows gets no weight. The first kind keeps at least a tenth of its weight, so that there is an
+    order at all where everything misleads. What is likelier may rank worse: then the weights of
+    the other kinds are halved until the rows are ranked, by the mean of P@1 and nDCG@5, no worse
+    than by the first kind alone, but for half a standard error.
 
     Parameters
     ----------
     Y : csr_matrix of shape (n, L)
     evidence : dict of str to ndarray of shape (n, L)
         Of texts that what gave the scores was not trained on.
+    label_weights : ndarray of shape (L,), default=None
+        How much the log-share of each label counts, in any unit; None: the same for all.
     first : str, default="retrieval"
 
     Returns
@@ -86,10 +87,13 @@ def fit_combination(Y, evidence, first="retrieval"):
     columns = top_k(evidence[first], min(_N_CANDIDATES, Y.shape[1]))
     rows = np.arange(Y.shape[0])[:, None]
     hits = np.asarray(Y[rows, columns].todense(), dtype=np.float64) > 0
-    counts = [name == first or _tells_texts_apart(values) for name, values in evidence.items()]
-    told = np.stack([values[rows, columns] for values in evidence.values()], axis=2) * counts
+    tells = [name == first or _tells_texts_apart(values) for name, values in evidence.items()]
+    told = np.stack([values[rows, columns] for values in evidence.values()], axis=2) * tells
     prior = np.array([float(name == first) for name in evidence])
-    weights = _fit_softmax(told.astype(np.float64), hits, prior)
+    shares = hits / np.maximum(hits.sum(axis=1, keepdims=True), 1)
+    if label_weights is not None:
+        shares *= label_weights[columns]
+    weights = _fit_softmax(told.astype(np.float64), shares, prior)
     weights, total = _held_back(weights, prior, Y, evidence)
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
@@ -112,20 +116,23 @@ def _held_back(weights, prior, Y, evidence):
     return shared, total
 
 
-def _fit_softmax(told, hits, prior):
-    """Weights for evidence (n, R, E) of candidates, of which `hits` (n, R) are right."""
-    told, hits = told[hits.any(axis=1)], hits[hits.any(axis=1)]
+def _fit_softmax(told, shares, prior):
+    """Weights for evidence (n, R, E) of candidates that are right by their `shares` (n, R)."""
+    is_told = shares.any(axis=1)
+    told, shares = told[is_told], shares[is_told]
     if not len(told):
         return prior
+    shares = shares * (len(shares) / shares.sum())  # the ridge is in rows
+    row_sums = shares.sum(axis=1)
     spread = np.maximum(told.std(axis=(0, 1)), _LEAST_SPREAD)
     told, prior = told / spread, prior * spread
-    shares = hits / hits.sum(axis=1, keepdims=True)
 
     def objective(weights):
         sums = told @ weights  # (n, R)
         log_total = logsumexp(sums, axis=1, keepdims=True)
-        loss = (log_total[:, 0] - (shares * sums).sum(axis=1)).sum()
-        gradient = np.einsum("nr,nre->e", np.exp(sums - log_total) - shares, told)
+        loss = (row_sums * log_total[:, 0] - (shares * sums).sum(axis=1)).sum()
+        expected = row_sums[:, None] * np.exp(sums - log_total)
+        gradient = np.einsum("nr,nre->e", expected - shares, told)
         pull = weights - prior
         return loss + _RIDGE * pull @ pull, gradient + 2 * _RIDGE * pull
 

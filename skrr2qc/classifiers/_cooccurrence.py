@@ -39,13 +39,15 @@ class LabelCooccurrence:
     """
 
     def __init__(self, Y):
-        Y = sp.csr_matrix(Y > 0, dtype=np.float64)
-        counts = np.asarray(Y.sum(axis=0)).ravel()
-        together = sp.csr_matrix(Y.T @ Y)
-        together.setdiag(0)
-        together.eliminate_zeros()
-        self.given_ = sp.csr_matrix(sp.diags(1 / (counts + 1)) @ together, dtype=np.float32)
-        self.typical_ = (counts / Y.shape[0] @ self.given_).astype(np.float32)
+        Y = sp.csr_matrix(Y > 0, dtype=np.float32)
+        counts = np.asarray(Y.sum(axis=0), dtype=np.float64).ravel()
+        given = sp.csr_matrix(Y.T @ Y)
+        rows = np.repeat(np.arange(len(counts)), np.diff(given.indptr))
+        given.data[rows == given.indices] = 0
+        given.data /= (counts + 1)[rows]
+        given.eliminate_zeros()
+        self.given_ = given
+        self.typical_ = (counts / Y.shape[0] @ given).astype(np.float32)
 
     def lift(self, scores):
         """Log of what a text's ten best labels let expect of each other, over what is typical.

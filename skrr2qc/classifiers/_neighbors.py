@@ -8,6 +8,7 @@ from ._sparse_scores import with_empty_rows
 
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
+_MANY_TEXTS = 64  # from so many in a block on, a loop over labels pays
 _N_VOTERS = 50  # nearest training texts
 _TEMPERATURE = 0.1  # cosines: a text that is so much less alike has e times less of a vote
 _LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
@@ -40,9 +41,9 @@ class LabelNeighbors:
     """
 
     def __init__(self, vectors, Y):
-        by_label = Y.tocsc()
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self.labels_ = sp.csr_matrix(Y > 0, dtype=np.float32)
+        by_label = self.labels_.tocsc()
         self.rows_ = by_label.indices
         self.starts_ = by_label.indptr
         self.shares_ = (np.diff(self.starts_) / Y.shape[0]).astype(np.float32)
@@ -63,9 +64,10 @@ class LabelNeighbors:
         evidence : dict of str to ndarray of shape (n, L), float32
             "neighbors": the cosine with the nearest training text of the label, less what it is,
             on average, for training texts that do not have the label; one with many texts has
-            one near to anything. "votes": the log of the label's share of the votes of the 50
-            nearest training texts, over its share of all texts; a text whose cosine is 0.1 less
-            has e times less of a vote. Neither speaks for or against a label without a text.
+            one near to anything. "votes": ``log((v + e) / (p + e))`` with ``e = 0.003`` and the
+            label's shares v of the votes of the 50 nearest training texts and p of all training
+            texts. A text whose cosine is 0.1 less has e times less of a vote; all that are as
+            near as the 50th vote. Neither speaks for or against a label without a text.
         """
         n_labels = len(self.starts_) - 1
         found = {kind: np.empty((len(vectors), n_labels), dtype=np.float32) for kind in kinds}
@@ -104,18 +106,21 @@ class LabelNeighbors:
             yield block, (rows @ self.vectors.T)[: len(vectors[block])]
 
     def _nearest(self, cosines):
+        """Largest cosine of each label; for many texts, label by label, which is far faster."""
         nearest = np.zeros((len(self.starts_) - 1, len(cosines)), dtype=np.float32)
-        of_texts = np.ascontiguousarray(cosines.T)  # whole rows are far faster to gather
-        for label in np.flatnonzero(np.diff(self.starts_)):
+        has_text = np.flatnonzero(np.diff(self.starts_))
+        if len(cosines) < _MANY_TEXTS and len(has_text):
+            starts = self.starts_[has_text]
+            nearest[has_text] = np.maximum.reduceat(cosines[:, self.rows_], starts, axis=1).T
+            return np.clip(nearest.T, 0.0, 1.0)
+        of_texts = np.ascontiguousarray(cosines.T)
+        for label in has_text:
             rows = self.rows_[self.starts_[label] : self.starts_[label + 1]]
             np.max(of_texts[rows], axis=0, out=nearest[label])
         return np.clip(nearest.T, 0.0, 1.0)
 
     def _votes(self, cosines):
-        """Shares of the votes of the nearest training texts that each label has.
-
-        All that are as near as the last of them vote, so that their order tells nothing.
-        """
+        """Shares of the votes of near training texts; their order decides nothing."""
         n_voters = min(_N_VOTERS, cosines.shape[1])
         nearest = torch.from_numpy(cosines).topk(n_voters, dim=1).values.numpy()
         texts, voters = np.nonzero(cosines >= nearest[:, -1:])

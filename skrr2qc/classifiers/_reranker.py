@@ -21,6 +21,7 @@ from .._validation import (
     check_texts,
 )
 from ..label_space import check_labels
+from ..metrics import jain_propensities
 from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
@@ -30,6 +31,7 @@ from ._neighbors import LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
 
+_FEWEST_ROWS = 3  # of training, for propensities to mean something
 _LEAST_RATE = 1e-4  # share of texts, before its logarithm is taken
 
 
@@ -291,7 +293,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = fit_combination(Y, evidence)
+            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -331,11 +333,17 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         return is_shared or bool(weights.get("neighbors") or weights.get("votes"))
 
     def attach_tower(self, tower, X, Y):
-        """Look at texts through a head's vectors, if it has any, and for neighbors among `X`."""
+        """Look at texts through a head's vectors, if it has any, and at what `X` and `Y` tell."""
         if hasattr(tower, "embed"):
             self.tower_ = tower
-            if self.combine == "learned":
+        self.cooccurrence_ = self.label_weights_ = None
+        if self.combine == "learned":
+            if self.tower_ is not None:
                 self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
+            if (np.diff(Y.indptr) > 1).any():
+                self.cooccurrence_ = LabelCooccurrence(Y)
+            if Y.shape[0] >= _FEWEST_ROWS:
+                self.label_weights_ = 1 / jain_propensities(Y)
         return self
 
     def attach_retriever(self, retriever, threshold):
@@ -387,8 +395,6 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.classes_ = np.arange(Y.shape[1])
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
-        learns = self.combine == "learned" and (np.diff(Y.indptr) > 1).any()
-        self.cooccurrence_ = LabelCooccurrence(Y) if learns else None
 
     def _fit_parts(self, X, Y):
         if self.retriever is not None:
@@ -462,7 +468,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if kinds and vectors is not None and self.neighbors_ is not None:
             evidence |= self.neighbors_.evidence(vectors, kinds)
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
-            evidence["co_occurrence"] = self.cooccurrence_.lift(label_scores)
+            evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
 
     def _has_weight(self, name):

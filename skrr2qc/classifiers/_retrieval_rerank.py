@@ -367,6 +367,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self.labels_ = self._with_meta_labels(labels)
         self.unseen_ = np.flatnonzero(Y.getnnz(axis=0) == 0)
         self._unseen_shift = unseen_log_odds(Y)
+        self._has_company = bool((np.diff(Y.indptr) > 1).any())  # labels that occur with others
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = len(self.unseen_)
         if n_empty or n_unseen:
@@ -487,7 +488,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
     def _fit_reranker(self, head, X, Y, frozen):
         """None where there is nothing to rerank by: no meta-labels, vectors or labels together."""
         has_map = self.labels_ is not None and self.labels_.label_to_meta is not None
-        has_evidence = has_map or hasattr(head, "embed") or (np.diff(Y.indptr) > 1).any()
+        has_evidence = has_map or hasattr(head, "embed") or self._has_company
         if isinstance(self.reranker, str) or (self.reranker is None and not has_evidence):
             return None
         reranker = clone(self._part("reranker"))

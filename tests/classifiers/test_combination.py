@@ -31,20 +31,23 @@ def best_labels(scores, k=N_CANDIDATES):
     return [np.argsort(-row, kind="stable")[:k] for row in scores]
 
 
-def slow_objective(weights, Y, evidence):
+def slow_objective(weights, Y, evidence, label_weights=None):
     """One row and one candidate at a time; weights are of standardised evidence."""
     names, Y = list(evidence), Y.toarray()
     rows = [(i, c) for i, c in enumerate(best_labels(evidence["retrieval"])) if Y[i, c].any()]
     spread = {n: np.std([evidence[n][i, c].astype(float) for i, c in rows]) for n in names}
-    loss = 0.0
+    loss, total_weight = 0.0, 0.0
+    label_weights = np.ones(Y.shape[1]) if label_weights is None else label_weights
     for i, columns in rows:
         sums = [
             sum(w * evidence[n][i, j] / spread[n] for w, n in zip(weights, names, strict=True))
             for j in columns
         ]
         log_total = np.log(sum(np.exp(s) for s in sums))
-        right = [s for s, j in zip(sums, columns, strict=True) if Y[i, j]]
-        loss += sum(log_total - s for s in right) / len(right)
+        right = [(s, label_weights[j]) for s, j in zip(sums, columns, strict=True) if Y[i, j]]
+        loss += sum(weight * (log_total - s) for s, weight in right) / len(right)
+        total_weight += sum(weight for _, weight in right) / len(right)
+    loss *= len(rows) / total_weight
     prior = [spread[n] if n == "retrieval" else 0.0 for n in names]
     return loss + RIDGE * sum((w - p) ** 2 for w, p in zip(weights, prior, strict=True))
 
@@ -112,6 +115,35 @@ def test_objective_equals_slow_loop(objectives):
     for weights in np.random.default_rng(0).random((3, 3)):
         value, _ = objectives[0][0](weights)
         assert value == pytest.approx(slow_objective(weights, Y, evidence), rel=1e-9)
+
+
+def test_weighted_objective_equals_slow_loop(objectives):
+    Y, evidence = make_evidence(30)
+    label_weights = np.array([5.0, 1.0, 0.5, 2.0, 0.1, 1.0])
+    fit_combination(Y, evidence, label_weights)
+    objective, start = objectives[0]
+    for weights in (start, start + 0.3, np.arange(len(start)) + 0.5):
+        expected = slow_objective(weights, Y, evidence, label_weights)
+        assert objective(weights)[0] == pytest.approx(expected, rel=1e-5)
+    weights = start + 0.3
+    slope = approx_fprime(weights, lambda w: objective(w)[0], 1e-6)
+    assert_allclose(objective(weights)[1], slope, rtol=1e-3, atol=1e-2)
+
+
+def test_unit_of_label_weights_does_not_matter():
+    Y, evidence = make_evidence()
+    same, sevens = (fit_combination(Y, evidence, w).weights for w in (None, np.full(6, 7.0)))
+    assert sevens == pytest.approx(same, rel=1e-4)
+
+
+def test_evidence_for_labels_that_count_more_gets_more_weight():
+    """It speaks for label 0 alone."""
+    Y, evidence = make_evidence(kinds={"retrieval": (1.0, 2.0)})
+    evidence["special"] = np.zeros(Y.shape, dtype=np.float32)
+    evidence["special"][:, 0] = Y.toarray()[:, 0]
+    same = shares(fit_combination(Y, evidence))["special"]
+    more = shares(fit_combination(Y, evidence, np.array([20.0, 1, 1, 1, 1, 1])))["special"]
+    assert more > 1.5 * same > 0
 
 
 def test_gradient_by_finite_differences(objectives):

@@ -155,6 +155,26 @@ def test_blocks_change_nothing(monkeypatch, n_entries):
         assert_allclose(found[kind], values, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_rows", [30, 200])
+def test_company_leaves_no_trace_in_a_text(n_rows):
+    """Bit by bit, whether there are few texts in a block or many."""
+    vectors, Y = make_texts(n_rows)
+    neighbors, queries = LabelNeighbors(vectors, Y), make_texts(100, seed=1)[0]
+    together = neighbors.evidence(queries)
+    for rows in (slice(0, 1), slice(0, 100, 3), slice(97, 100)):
+        for kind, values in neighbors.evidence(queries[rows]).items():
+            assert_array_equal(values, together[kind][rows])
+
+
+def test_explicit_zeros_are_no_labels():
+    vectors, Y = make_texts()
+    stored = Y.copy()
+    stored.data[::3] = 0
+    expected = LabelNeighbors(vectors, sp.csr_matrix(stored.toarray())).evidence(vectors)
+    for kind, values in LabelNeighbors(vectors, stored).evidence(vectors).items():
+        assert_array_equal(values, expected[kind])
+
+
 def test_a_training_text_is_its_own_neighbor():
     vectors, Y = make_texts()
     similarities = LabelNeighbors(vectors, Y).similarities(vectors)

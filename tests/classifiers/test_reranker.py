@@ -29,7 +29,7 @@ from skrr2qc.classifiers import rerank_scores
 from skrr2qc.classifiers._combination import Combination, fit_combination
 from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
 from skrr2qc.classifiers._neighbors import LabelNeighbors
-from skrr2qc.metrics import ndcg_at_k
+from skrr2qc.metrics import jain_propensities, ndcg_at_k
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 from tests.reference.reranking import slow_rerank
@@ -583,7 +583,8 @@ def test_combination_is_learned_on_held_out_rows_of_parts_fitted_on_the_rest(mon
     meta_of = [np.flatnonzero(row) for row in MAP]
     scores = retriever.predict_proba(X[held_out]), classifier.predict_proba(X[held_out])
     evidence = evidence_by_hand(*scores, meta_of, Y[train], mean)
-    expected = fit_combination(sp.csr_matrix(Y[held_out]), evidence)
+    rarity = 1 / jain_propensities(Y[train])
+    expected = fit_combination(sp.csr_matrix(Y[held_out]), evidence, rarity)
     assert reranker.combination_.weights == pytest.approx(expected.weights, rel=1e-3)
     assert reranker.combination_.intercept == pytest.approx(expected.intercept, rel=1e-3)
     threshold = best_global_threshold(Y[held_out], expected.apply(evidence))
@@ -688,6 +689,15 @@ def test_evidence_that_was_not_weighed_is_not_asked_for(monkeypatch, known, unkn
     )
     assert list(evidence) == ["retrieval", known]
     assert np.isfinite(reranker.predict_proba(X)).all()
+
+
+def test_scores_beyond_their_range_are_cut_off():
+    X, Y = make_rows()
+    reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
+    reranker.combination_ = Combination({"retrieval": 1.0, "co_occurrence": 0.5})
+    wild = np.float32([[-3, 2, 0.5, -np.inf, np.inf]])
+    expected = reranker.rerank(np.float32([[0, 1, 0.5, 0, 1]]), X[:1])
+    assert_array_equal(reranker.rerank(wild, X[:1]), expected)
 
 
 def test_label_without_meta_labels_stands_for_itself_in_a_combination_and_keeps_its_product(data):

@@ -42,6 +42,7 @@ from skrr2qc.classifiers._combination import Combination, fit_combination
 from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
 from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.meta_labels import NameDecomposer
+from skrr2qc.metrics import jain_propensities
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer, precision_at_1_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 from skrr2qc.persistence import load_model
@@ -1269,17 +1270,18 @@ def test_combination_is_learned_on_held_out_rows_and_kept_by_the_refit(
     X, Y = labelled_texts
     learned_on = []
 
-    def watched(targets, evidence):
+    def watched(targets, evidence, label_weights):
         learned_on.append((targets, evidence))
-        return fit_combination(targets, evidence)
+        assert_array_equal(label_weights, 1 / jain_propensities(Y[train]))
+        return fit_combination(targets, evidence, label_weights)
 
     monkeypatch.setattr(reranking, "fit_combination", watched)
     reranker = MetaLabelReranker(combine="learned") if shared else make_reranker(combine="learned")
     kind = {"labels": questions.labels, "reranker": reranker}
+    train, held_out = train_holdout_split(Y, 0.25, random_state=0)
     rest = make_classifier(**kind, refit=False).fit(X, Y)
     refitted = make_classifier(**kind).fit(X, Y)
     assert len(learned_on) == 2  # once a fit
-    train, held_out = train_holdout_split(Y, 0.25, random_state=0)
     for targets, evidence in learned_on:
         assert_array_equal(targets.toarray(), Y[held_out].toarray())
         assert {values.shape for values in evidence.values()} == {(len(held_out), 12)}
@@ -1424,6 +1426,21 @@ def test_nothing_to_rerank_by(labelled_texts):
     order = np.argsort(-asked.reranker_.predict_proba(X), axis=1, kind="stable")
     retrieved = asked.retriever_.predict_proba(X)
     assert_array_equal(order, np.argsort(-retrieved, axis=1, kind="stable"))
+
+
+def test_labels_that_occur_together_in_held_out_rows_alone(labelled_texts):
+    """The first training knows of none, the refit does: they must agree on a reranker."""
+    X, Y = labelled_texts
+    Y = np.eye(Y.shape[1])[Y.toarray().argmax(axis=1)]
+    for row in np.flatnonzero(Y[:, 3] == 0):
+        Y[row, 3] = 1
+        if row in train_holdout_split(sp.csr_matrix(Y), 0.25, random_state=0)[1]:
+            break
+        Y[row, 3] = 0
+    assert (Y.sum(axis=1) > 1).sum() == 1
+    classifier = make_classifier(head=FOREIGN, refit=True).fit(X, sp.csr_matrix(Y))
+    assert list(classifier.reranker_.combination_.weights) == ["retrieval"]
+    assert np.isfinite(classifier.predict_proba(X)).all()
 
 
 @pytest.mark.filterwarnings("ignore:.* labels have no training text")
