@@ -47,9 +47,10 @@ class Combination:
 def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     """Weights that tell the labels of held-out texts from the labels that compete with them.
 
-    Minimised is, over the 30 best labels of each row by the first kind of evidence, the mean
-    negative log-share of the row's labels in the softmax of the weighted sums, plus a ridge
-    that draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
+    Among the 30 best labels of each row by the first kind of evidence, each label of the row
+    competes with those that are wrong, in a softmax of the weighted sums; not with the row's
+    other labels. Minimised is the mean negative log-share of the row's labels, plus a ridge that
+    draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
     nothing, or too few rows, leave the order of retrieval as it is, and what says the same of all
     rows gets no weight. The first kind keeps at least a tenth of its weight, so that there is an
     order at all where everything misleads. What is likelier may rank worse: then the weights of
@@ -118,23 +119,25 @@ def _held_back(weights, prior, Y, evidence):
 
 def _fit_softmax(told, shares, prior):
     """Weights for evidence (n, R, E) of candidates that are right by their `shares` (n, R)."""
-    is_told = shares.any(axis=1)
-    told, shares = told[is_told], shares[is_told]
+    is_right = shares > 0
+    is_told = is_right.any(axis=1) & ~is_right.all(axis=1)
+    told, shares, is_right = told[is_told], shares[is_told], is_right[is_told]
     if not len(told):
         return prior
     shares = shares * (len(shares) / shares.sum())  # the ridge is in rows
-    row_sums = shares.sum(axis=1)
     spread = np.maximum(told.std(axis=(0, 1)), _LEAST_SPREAD)
     told, prior = told / spread, prior * spread
 
     def objective(weights):
         sums = told @ weights  # (n, R)
-        log_total = logsumexp(sums, axis=1, keepdims=True)
-        loss = (row_sums * log_total[:, 0] - (shares * sums).sum(axis=1)).sum()
-        expected = row_sums[:, None] * np.exp(sums - log_total)
-        gradient = np.einsum("nr,nre->e", expected - shares, told)
+        wrong = logsumexp(np.where(is_right, -np.inf, sums), axis=1, keepdims=True)
+        total = np.logaddexp(sums, wrong)  # of a candidate and all that are wrong
+        raised = shares * np.exp(wrong - total)
+        lowered = np.where(is_right, 0, np.exp(sums - wrong)) * raised.sum(axis=1, keepdims=True)
+        loss = (shares * (total - sums)).sum()
         pull = weights - prior
-        return loss + _RIDGE * pull @ pull, gradient + 2 * _RIDGE * pull
+        gradient = np.einsum("nr,nre->e", lowered - raised, told) + 2 * _RIDGE * pull
+        return loss + _RIDGE * pull @ pull, gradient
 
     bounds = [(_LEAST_OF_PRIOR * weight, None) for weight in prior]
     return minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds).x / spread
