@@ -177,7 +177,8 @@ def _decompositions(measurements):
     )
     note = (
         "product: Eq. 15; learned: the combination that is the default. Without meta-labels "
-        f"the other evidence is combined. Paper, junior mathematics: {published}."
+        "the other evidence is combined; rows may be of several states of the combination "
+        f"(decision 0022). Paper, junior mathematics: {published}."
     )
     header = ["set", "meta-labels", "combination", "seeds", "P@1", "nDCG@5", "macro-F1"]
     return _section("Who takes labels apart (Table 6)", header, rows, note)
