@@ -72,8 +72,8 @@ class _Backbone(nn.Module):
         if n_frozen_layers == 0:
             return None, copy.deepcopy(self).requires_grad_(True)
         layers = list(self.layers)
-        shared = [self.embeddings, *layers]
-        lower = copy.deepcopy(self, {id(module): module for module in shared})
+        shared = [self.embeddings, *layers, *self._read_by_layers()]
+        lower = copy.deepcopy(self, {id(part): part for part in shared})
         lower._keep_layers(slice(None, n_frozen_layers))
         left_out = {id(layer): nn.Identity() for layer in layers[:n_frozen_layers]}
         upper = copy.deepcopy(self, {id(self.embeddings): _GivenHidden(), **left_out})
@@ -82,6 +82,10 @@ class _Backbone(nn.Module):
 
     def _keep_layers(self, kept: slice) -> None:
         raise NotImplementedError
+
+    def _read_by_layers(self) -> list:
+        """What else the layers look into, and must find unchanged where they are shared."""
+        return []
 
 
 class _GivenHidden(nn.Module):
@@ -220,6 +224,7 @@ class PretrainedBackbone(_Backbone):
         self.network = _without_pooler(_build_network(config) if network is None else network)
         self.hidden_size = self.network.config.hidden_size
         self.n_frozen_layers = self.n_layers // 2
+        self._is_fused = self.network.config._attn_implementation == "sdpa"
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -243,6 +248,7 @@ class PretrainedBackbone(_Backbone):
         return super().pool(hidden, attention_mask)
 
     def forward(self, input_ids=None, attention_mask=None, hidden=None) -> Tensor:
+        self._choose_attention(attention_mask.device)
         given = {"input_ids": input_ids} if hidden is None else {"inputs_embeds": hidden}
         return self.network(**given, attention_mask=attention_mask.long()).last_hidden_state
 
@@ -251,6 +257,13 @@ class PretrainedBackbone(_Backbone):
         if lower is not None:
             self._check_split(lower, upper)
         return lower, upper
+
+    def _choose_attention(self, device) -> None:
+        """Plain products while a CPU trains: torch's own attention is slower there (0010)."""
+        is_slow = self.training and device.type == "cpu"
+        now, wanted = ("sdpa", "eager") if is_slow else ("eager", "sdpa")
+        if self._is_fused and self.network.config._attn_implementation == now:
+            self.network.set_attn_implementation(wanted)
 
     def _check_split(self, lower, upper) -> None:
         """Refuse networks that compute something beside their embeddings and layers."""
@@ -276,6 +289,9 @@ class PretrainedBackbone(_Backbone):
             f"No list of {depth} layers in {type(self.network).__name__}: only encoders built of "
             "equal transformer layers can be fine-tuned. Use it as a vectorizer instead."
         )
+
+    def _read_by_layers(self) -> list:
+        return [self.network.config]
 
     def _keep_layers(self, kept: slice) -> None:
         parent, name = self._home_of_layers()

@@ -180,6 +180,41 @@ def test_training_the_upper_part_leaves_the_encoder_alone():
 # --------------------------------------------------------------------------------- pretrained
 
 
+def test_a_cpu_trains_with_another_attention_that_computes_the_same():
+    backbone, (ids, mask) = make_pretrained(), make_batch()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    outputs = {}
+    for is_training in (True, False, True):
+        hidden = backbone.train(is_training)(ids, mask)
+        name = backbone.network.config._attn_implementation
+        assert name == ("eager" if is_training else "sdpa")
+        outputs[name] = hidden[mask].detach()
+    assert_allclose(outputs["eager"], outputs["sdpa"], atol=1e-5)
+
+
+def test_parts_agree_on_the_attention_when_the_whole_has_just_been_trained():
+    backbone, (ids, mask) = make_pretrained(), make_batch()
+    with torch.no_grad():
+        expected = backbone(ids, mask)
+        lower, upper = backbone.split(2)
+        backbone.train()(ids, mask)
+        hidden = lower.eval()(ids, mask)  # shares layers that are set up for training now
+        found = upper.eval()(attention_mask=mask, hidden=hidden)
+    assert_allclose(found[mask], expected[mask], atol=1e-5)
+
+
+def test_attention_that_was_chosen_by_hand_is_kept():
+    from transformers import BertModel
+
+    network = BertModel._from_config(bert_config(), attn_implementation="eager")
+    backbone = PretrainedBackbone(bert_config().to_dict(), network=network)
+    for is_training in (True, False):
+        backbone.train(is_training)(*make_batch())
+        assert network.config._attn_implementation == "eager"
+
+
 def test_layers_and_embeddings_are_found():
     backbone = make_pretrained()
     assert backbone.n_layers == 4
