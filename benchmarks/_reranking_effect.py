@@ -30,7 +30,10 @@ BASELINE = "retrieval"  # its channels together: head, words, names of labels
 _SUBSETS = {"eurlex57k": "subset_train5k"}
 _WHOLE = "none"
 # Of learned reranking; to be changed with it, so that runs of before do not count as the same.
-_EVIDENCE = "meta-labels, neighbors, votes, co-occurrence; rare count more, own do not compete"
+_EVIDENCE = (
+    "meta-labels, neighbors, those of rare labels, votes, co-occurrence; rare count more, own do "
+    "not compete"
+)
 _MOST_TIMED = 1_000  # texts that predictions are timed on
 _ROUNDS = 3
 _N_WARM_UP = 64

@@ -8,7 +8,9 @@ from ._table import _cell, _group, _markdown, _origin, _set_names, _set_notes, _
 MEASUREMENTS = ("maps", "effect", "differences", "arithmetic", "solutions", "leaks")
 _SCORES = FIGURES | {"psprecision_at_5": "PSP@5"}
 _CHANNELS = ("head", "lexical", "label_texts")
-_EVIDENCE = ("retrieval", "meta_labels", "neighbors", "votes", "co_occurrence")
+_EVIDENCE = (
+    "retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes", "co_occurrence",
+)  # fmt: skip
 _MOST_SECONDS, _MOST_MIB = 2, 1024  # asked of Eq. 15
 
 _LEGENDS = {
@@ -46,9 +48,9 @@ _LEGENDS = {
     ),
     "weights": (
         "Means over seeds. Of log-odds of retrieval, log of the mean meta-label score, likeness to "
-        "the nearest training text of a label, the votes of near training texts, and what a text's "
-        "best labels let expect of others; then the shares of the channels that retrieval is made "
-        "of."
+        "the nearest training text of a label, the same for rare labels, the votes of near "
+        "training texts, and what a text's best labels let expect of others; then the shares of "
+        "the channels that retrieval is made of."
     ),
     "costs": (
         "Means over seeds. (m): a folder of fitted parts was given, so that a fit may have been "

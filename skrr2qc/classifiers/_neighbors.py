@@ -6,9 +6,11 @@ import torch
 
 from ._sparse_scores import with_empty_rows
 
+KINDS = ("neighbors", "rare_neighbors", "votes")
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
 _MANY_TEXTS = 64  # from so many in a block on, a loop over labels pays
+_FEW_TEXTS = 10  # of a label; so many more, and its nearness has e times less of a rare one's
 _N_VOTERS = 50  # nearest training texts
 _TEMPERATURE = 0.1  # cosines: a text that is so much less alike has e times less of a vote
 _LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
@@ -49,14 +51,14 @@ class LabelNeighbors:
         self.shares_ = (np.diff(self.starts_) / Y.shape[0]).astype(np.float32)
         self.typical_ = self._typical(Y)
 
-    def evidence(self, vectors, kinds=("neighbors", "votes")):
+    def evidence(self, vectors, kinds=KINDS):
         """What speaks for each label.
 
         Parameters
         ----------
         vectors : ndarray of shape (n, D), float32
             Rows of length 1.
-        kinds : sequence of {"neighbors", "votes"}
+        kinds : sequence of {"neighbors", "rare_neighbors", "votes"}
             Those that are wanted.
 
         Returns
@@ -64,16 +66,21 @@ class LabelNeighbors:
         evidence : dict of str to ndarray of shape (n, L), float32
             "neighbors": the cosine with the nearest training text of the label, less what it is,
             on average, for training texts that do not have the label; one with many texts has
-            one near to anything. "votes": ``log((v + e) / (p + e))`` with ``e = 0.003`` and the
-            label's shares v of the votes of the 50 nearest training texts and p of all training
-            texts. A text whose cosine is 0.1 less has e times less of a vote; all that are as
-            near as the 50th vote. Neither speaks for or against a label without a text.
+            one near to anything. "rare_neighbors": the same times ``exp(-n / 10)``, n being the
+            number of the label's training texts. "votes": ``log((v + e) / (p + e))`` with
+            ``e = 0.003`` and the label's shares v of the votes of the 50 nearest training texts
+            and p of all training texts. A text whose cosine is 0.1 less has e times less of a
+            vote; all that are as near as the 50th vote. Nothing speaks for or against a label
+            without a text.
         """
         n_labels = len(self.starts_) - 1
         found = {kind: np.empty((len(vectors), n_labels), dtype=np.float32) for kind in kinds}
         for block, cosines in self._cosines(vectors):
-            if "neighbors" in found:
-                found["neighbors"][block] = self._nearest(cosines) - self.typical_
+            if "neighbors" in found or "rare_neighbors" in found:
+                excess = self._nearest(cosines) - self.typical_
+                for kind, factor in (("neighbors", 1.0), ("rare_neighbors", self._rarity())):
+                    if kind in found:
+                        found[kind][block] = excess * np.float32(factor)
             if "votes" in found:
                 votes = self._votes(cosines) + _LEAST_SHARE
                 found["votes"][block] = np.log(votes / (self.shares_ + np.float32(_LEAST_SHARE)))
@@ -118,6 +125,9 @@ class LabelNeighbors:
             rows = self.rows_[self.starts_[label] : self.starts_[label + 1]]
             np.max(of_texts[rows], axis=0, out=nearest[label])
         return np.clip(nearest.T, 0.0, 1.0)
+
+    def _rarity(self):
+        return np.exp(np.diff(self.starts_) / np.float32(-_FEW_TEXTS))
 
     def _votes(self, cosines):
         """Shares of the votes of near training texts; their order decides nothing."""

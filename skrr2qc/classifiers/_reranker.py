@@ -27,7 +27,7 @@ from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
 from ._cooccurrence import LabelCooccurrence
-from ._neighbors import LabelNeighbors
+from ._neighbors import KINDS, LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
 
@@ -65,10 +65,10 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     combine : {"product", "learned"}, default="product"
         "product": label score times mean meta-label score (Eq. 15 of [1]_). "learned": a weighted
         sum of log-odds of the label, log of that mean over its share among training texts,
-        likeness to the nearest training text of the label over what is typical of the label, its
-        share among the nearest training texts over that among all, and how much likelier the
-        text's best labels make it than other texts' labels do. The weights are learned on rows
-        that no part was trained on.
+        likeness to the nearest training text of the label over what is typical of the label
+        (once for all labels, once more for rare ones), its share among the nearest training texts
+        over that among all, and how much likelier the text's best labels make it than other
+        texts' labels do. The weights are learned on rows that no part was trained on.
     alpha : float, default=1.0
         Exponent of the mean in the product; 0 switches reranking off.
     mean : {"arithmetic", "geometric"}, default="arithmetic"
@@ -88,8 +88,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     log_rates_ : ndarray of shape (L,), or None
         Log of the mean share of training texts that have the meta-labels of each label.
     combination_ : Combination or None
-        Learned weights: of "retrieval", "meta_labels", "neighbors", "votes" and "co_occurrence",
-        as far as there are such.
+        Learned weights: of "retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes" and
+        "co_occurrence", as far as there are such.
     threshold_ : float
         Score above which `predict` reports a label: the best for micro-F1 on the training rows,
         or on the rows that a combination was learned on.
@@ -293,7 +293,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
+            self.combination_ = self._fit_combination(Y, evidence)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -330,7 +330,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """Whether vectors of the tower are needed to rerank."""
         weights = {} if self.combination_ is None else self.combination_.weights
         is_shared = self._shares() and self.reads_meta_scores
-        return is_shared or bool(weights.get("neighbors") or weights.get("votes"))
+        return is_shared or any(weights.get(kind) for kind in KINDS)
 
     def attach_tower(self, tower, X, Y):
         """Look at texts through a head's vectors, if it has any, and at what `X` and `Y` tell."""
@@ -464,12 +464,21 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
             means[:, has_none] = scores[:, has_none]  # a label without meta-labels is its own
             evidence["meta_labels"] = np.log(np.maximum(means, LEAST)) - self.log_rates_
-        kinds = [kind for kind in ("neighbors", "votes") if self._has_weight(kind)]
+        kinds = [kind for kind in KINDS if self._has_weight(kind)]
         if kinds and vectors is not None and self.neighbors_ is not None:
             evidence |= self.neighbors_.evidence(vectors, kinds)
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
             evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
+
+    def _fit_combination(self, Y, evidence):
+        """If all evidence is held back, it may be for what the labels with few texts do."""
+        combination = fit_combination(Y, evidence, self.label_weights_)
+        has_weight = [name for name, weight in combination.weights.items() if weight]
+        if "rare_neighbors" in evidence and has_weight == ["retrieval"]:
+            del evidence["rare_neighbors"]
+            combination = fit_combination(Y, evidence, self.label_weights_)
+        return combination
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""

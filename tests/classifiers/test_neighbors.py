@@ -90,6 +90,18 @@ def test_frequent_label_is_not_ahead_for_being_frequent():
     assert_allclose(neighbors.evidence(queries)["neighbors"].mean(axis=0), 0, atol=0.05)
 
 
+def test_nearness_counts_more_for_rare_labels():
+    """e times less for ten texts more; a label without a text has no nearness at all."""
+    vectors = normalize(np.random.default_rng(0).normal(size=(40, 4))).astype(np.float32)
+    counts = [1, 11, 31, 0]
+    Y = sp.csr_matrix(np.arange(40)[:, None] < counts)
+    found = LabelNeighbors(vectors, Y).evidence(vectors[:7])
+    factors = np.exp(np.divide(counts, -10))
+    assert_allclose(found["rare_neighbors"], found["neighbors"] * factors, rtol=1e-5)
+    assert np.abs(found["rare_neighbors"][:, :3]).min() > 0
+    assert_array_equal(found["rare_neighbors"][:, 3], 0)
+
+
 def test_only_so_many_texts_show_what_is_typical(monkeypatch):
     vectors, Y = make_texts()
     monkeypatch.setattr(module, "_SAMPLE", 3)
@@ -137,7 +149,7 @@ def test_only_the_kinds_that_are_wanted():
     vectors, Y = make_texts()
     neighbors = LabelNeighbors(vectors, Y)
     both = neighbors.evidence(vectors)
-    assert list(both) == ["neighbors", "votes"]
+    assert list(both) == ["neighbors", "rare_neighbors", "votes"]
     for kind, values in both.items():
         found = neighbors.evidence(vectors, [kind])
         assert list(found) == [kind]

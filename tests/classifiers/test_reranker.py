@@ -350,7 +350,8 @@ def test_detached_from_its_encoder_and_attached_again(labelled_texts, questions,
 # --- one tower for both -----------------------------------------------------------------------
 
 LABELS = LabelSpace([f"label {i}" for i in range(5)], meta_labels=MAP)
-ALL_EVIDENCE = ["retrieval", "meta_labels", "neighbors", "votes", "co_occurrence"]
+NEAR = ["neighbors", "rare_neighbors", "votes"]
+ALL_EVIDENCE = ["retrieval", "meta_labels", *NEAR, "co_occurrence"]
 LINEAR = OneVsRestClassifier(LogisticRegression())
 
 
@@ -481,6 +482,7 @@ def test_retriever_of_features_without_vectors(data):
         ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 1}, False, True),
         ({}, {"retrieval": 1, "meta_labels": 0, "neighbors": 0}, False, False),
         ({}, {"retrieval": 1, "votes": 1}, False, True),
+        ({}, {"retrieval": 1, "rare_neighbors": 1}, False, True),
         ({}, {"retrieval": 1}, False, False),
         ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1}, True, False),
         ({"classifier": LINEAR}, {"retrieval": 1, "meta_labels": 1, "neighbors": 1}, True, True),
@@ -646,7 +648,7 @@ def test_without_a_map_neighbors_are_evidence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reranker.fit(X, Y)
-    assert list(reranker.combination_.weights) == ["retrieval", "neighbors", "votes"]
+    assert list(reranker.combination_.weights) == ["retrieval", *NEAR]
     assert reranker.combination_.weights["neighbors"] > 0
     assert reranker.classifier_ is None
     assert reranker.meta_scores(X) is None
@@ -688,6 +690,26 @@ def test_evidence_that_was_not_weighed_is_not_asked_for(monkeypatch, known, unkn
         reranker.retriever_.predict_proba(X), None, reranker.tower_.embed(X)
     )
     assert list(evidence) == ["retrieval", known]
+    assert np.isfinite(reranker.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_without_nearness_of_rare_labels_where_all_is_held_back(monkeypatch, weight):
+    def fit(Y, evidence, label_weights):
+        asked.append(list(evidence))
+        rest = 0.5 if "rare_neighbors" not in evidence else weight
+        return Combination(dict.fromkeys(evidence, rest) | {"retrieval": 1.0})
+
+    asked = []
+    monkeypatch.setattr(module, "fit_combination", fit)
+    X, Y = make_rows()
+    reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
+    assert asked[0] == ALL_EVIDENCE
+    if weight:
+        assert len(asked) == 1
+    else:
+        assert asked[1:] == [[kind for kind in ALL_EVIDENCE if kind != "rare_neighbors"]]
+    assert reranker.combination_.weights["neighbors"] == (weight or 0.5)
     assert np.isfinite(reranker.predict_proba(X)).all()
 
 

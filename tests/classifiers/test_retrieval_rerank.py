@@ -105,7 +105,8 @@ def force_combination(monkeypatch, weights):
 
 
 HALF = {"head": 0.5, "lexical": 0.5}
-ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0, "votes": 0.3, "co_occurrence": 0.2}
+ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0, "rare_neighbors": 2.0}
+ALL |= {"votes": 0.3, "co_occurrence": 0.2}
 WITHOUT_META = {name: weight for name, weight in ALL.items() if name != "meta_labels"}
 THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
 
