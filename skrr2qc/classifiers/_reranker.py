@@ -472,11 +472,11 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         return evidence
 
     def _fit_combination(self, Y, evidence):
-        """If all evidence is held back, it may be for what the labels with few texts do."""
+        """If all evidence is held back, rare labels may be to blame: then without theirs."""
         combination = fit_combination(Y, evidence, self.label_weights_)
         has_weight = [name for name, weight in combination.weights.items() if weight]
         if "rare_neighbors" in evidence and has_weight == ["retrieval"]:
-            del evidence["rare_neighbors"]
+            evidence["rare_neighbors"] = np.zeros_like(evidence["rare_neighbors"])
             combination = fit_combination(Y, evidence, self.label_weights_)
         return combination
 
