@@ -15,6 +15,7 @@ from ._blend import row_quality
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
 _LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
+_PARTS = {"rare_neighbors": "neighbors"}  # of evidence that is near 0 for most labels; its whole
 _LEAST_SPREAD = 1e-4  # of evidence; what varies less is a matter of rounding, and not blown up
 _SHARES = (1.0, 0.5, 0.25)  # of the weights of further evidence, tried in turn
 _TOLERANCE = 0.5  # standard errors of a loss on held-out rows that is taken for chance
@@ -48,14 +49,16 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     """Weights that tell the labels of held-out texts from the labels that compete with them.
 
     Among the 30 best labels of each row by the first kind of evidence, each label of the row
-    competes with those that are wrong, in a softmax of the weighted sums; not with the row's
-    other labels. Minimised is the mean negative log-share of the row's labels, plus a ridge that
-    draws the weights to 1 for the first kind and 0 for the others. So evidence that tells
-    nothing, or too few rows, leave the order of retrieval as it is, and what says the same of all
-    rows gets no weight. The first kind keeps at least a tenth of its weight, so that there is an
-    order at all where everything misleads. What is likelier may rank worse: then the weights of
-    the other kinds are halved until the rows are ranked, by the mean of P@1 and nDCG@5, no worse
-    than by the first kind alone, but for half a standard error.
+    competes with those that are wrong, in a softmax of the weighted sums; not with the row's other
+    labels. Minimised is the mean negative log-share of the row's labels, plus a ridge that draws
+    the weights to 1 for the first kind and 0 for the others. So evidence that tells nothing, or too
+    few rows, leave the order of retrieval as it is, and what says the same of all rows gets no
+    weight. The ridge is for evidence in standard deviations; "rare_neighbors" has at least that of
+    "neighbors", or few rare labels among the candidates would set it free. The first kind keeps at
+    least a tenth of its weight, so that there is an order at all where everything misleads. What is
+    likelier may rank worse: then the weights of the other kinds are halved until the rows are
+    ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
+    standard error.
 
     Parameters
     ----------
@@ -94,7 +97,9 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     shares = hits / np.maximum(hits.sum(axis=1, keepdims=True), 1)
     if label_weights is not None:
         shares *= label_weights[columns]
-    weights = _fit_softmax(told.astype(np.float64), shares, prior)
+    names = list(evidence)
+    wholes = [names.index(w if (w := _PARTS.get(name)) in names else name) for name in names]
+    weights = _fit_softmax(told.astype(np.float64), shares, prior, wholes)
     weights, total = _held_back(weights, prior, Y, evidence)
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
@@ -117,8 +122,11 @@ def _held_back(weights, prior, Y, evidence):
     return shared, total
 
 
-def _fit_softmax(told, shares, prior):
-    """Weights for evidence (n, R, E) of candidates that are right by their `shares` (n, R)."""
+def _fit_softmax(told, shares, prior, wholes):
+    """Weights for evidence (n, R, E) of candidates that are right by their `shares` (n, R).
+
+    `wholes` says for each kind of evidence which one's spread its own is no smaller than.
+    """
     is_right = shares > 0
     is_told = is_right.any(axis=1) & ~is_right.all(axis=1)
     told, shares, is_right = told[is_told], shares[is_told], is_right[is_told]
@@ -126,6 +134,7 @@ def _fit_softmax(told, shares, prior):
         return prior
     shares = shares * (len(shares) / shares.sum())  # the ridge is in rows
     spread = np.maximum(told.std(axis=(0, 1)), _LEAST_SPREAD)
+    spread = np.maximum(spread, spread[wholes])
     told, prior = told / spread, prior * spread
 
     def objective(weights):

@@ -293,7 +293,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = self._fit_combination(Y, evidence)
+            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -470,15 +470,6 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
             evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
-
-    def _fit_combination(self, Y, evidence):
-        """If all evidence is held back, rare labels may be to blame: then without theirs."""
-        combination = fit_combination(Y, evidence, self.label_weights_)
-        has_weight = [name for name, weight in combination.weights.items() if weight]
-        if "rare_neighbors" in evidence and has_weight == ["retrieval"]:
-            evidence["rare_neighbors"] = np.zeros_like(evidence["rare_neighbors"])
-            combination = fit_combination(Y, evidence, self.label_weights_)
-        return combination
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""

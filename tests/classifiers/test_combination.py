@@ -240,7 +240,7 @@ def test_retrieval_may_lose_to_better_evidence_but_not_everything(objectives):
     assert weights["meta_labels"] > 5 * weights["retrieval"] > 0
     scores = module._fit_softmax(
         np.stack([evidence[name].astype(float) for name in kinds], axis=2),
-        Y.toarray() > 0, np.array([1.0, 0.0]),
+        Y.toarray() > 0, np.array([1.0, 0.0]), [0, 1],
     )  # fmt: skip
     assert scores[0] == pytest.approx(0.1)
 
@@ -315,6 +315,28 @@ def test_scale_of_further_evidence_does_not_matter():
     scaled = fit_combination(Y, evidence | {"neighbors": 8 * evidence["neighbors"]}).weights
     assert scaled["neighbors"] == pytest.approx(expected["neighbors"] / 8, rel=1e-3)
     assert scaled["meta_labels"] == pytest.approx(expected["meta_labels"], rel=1e-3)
+
+
+def test_few_rare_labels_among_the_candidates_do_not_set_their_evidence_free():
+    """Its spread was a fiftieth of the whole's: a weight of 30 cost the ridge next to nothing."""
+    Y, evidence = make_evidence(300, n_labels=40)
+    is_rare = np.arange(40) < 2
+    noise = np.random.default_rng(1).normal(size=Y.shape)
+    chance = is_rare * (0.01 * noise + 0.01 * Y.toarray()).astype(np.float32)
+    free = fit_combination(Y, evidence | {"other": chance}).weights["other"]
+    weights = fit_combination(Y, evidence | {"rare_neighbors": chance}).weights
+    assert free > 5  # a hundred times that of the whole, for a hundredth of its range
+    assert weights["rare_neighbors"] < weights["neighbors"]
+    alone = {name: values for name, values in evidence.items() if name != "neighbors"}
+    assert fit_combination(Y, alone | {"rare_neighbors": chance}).weights["rare_neighbors"] > 5
+
+
+def test_a_part_with_the_spread_of_its_whole_counts_as_any():
+    Y, evidence = make_evidence()
+    part = evidence["neighbors"][::-1]
+    expected = fit_combination(Y, evidence | {"other": part}).weights
+    found = fit_combination(Y, evidence | {"rare_neighbors": part}).weights
+    assert found["rare_neighbors"] == pytest.approx(expected["other"], rel=1e-3)
 
 
 def test_constant_evidence_gets_no_weight():
