@@ -10,7 +10,7 @@ KINDS = ("neighbors", "rare_neighbors", "votes")
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
 _MANY_TEXTS = 64  # from so many in a block on, a loop over labels pays
-_FEW_TEXTS = 10  # of a label; so many more, and its nearness has e times less of a rare one's
+_FEW_TEXTS = 10  # of a label, over which "rare_neighbors" fade by a factor of e
 _N_VOTERS = 50  # nearest training texts
 _TEMPERATURE = 0.1  # cosines: a text that is so much less alike has e times less of a vote
 _LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
@@ -75,12 +75,14 @@ class LabelNeighbors:
         """
         n_labels = len(self.starts_) - 1
         found = {kind: np.empty((len(vectors), n_labels), dtype=np.float32) for kind in kinds}
+        rarity = np.exp(np.diff(self.starts_) / np.float32(-_FEW_TEXTS))
         for block, cosines in self._cosines(vectors):
             if "neighbors" in found or "rare_neighbors" in found:
                 excess = self._nearest(cosines) - self.typical_
-                for kind, factor in (("neighbors", 1.0), ("rare_neighbors", self._rarity())):
-                    if kind in found:
-                        found[kind][block] = excess * np.float32(factor)
+            if "neighbors" in found:
+                found["neighbors"][block] = excess
+            if "rare_neighbors" in found:
+                found["rare_neighbors"][block] = excess * rarity
             if "votes" in found:
                 votes = self._votes(cosines) + _LEAST_SHARE
                 found["votes"][block] = np.log(votes / (self.shares_ + np.float32(_LEAST_SHARE)))
@@ -125,9 +127,6 @@ class LabelNeighbors:
             rows = self.rows_[self.starts_[label] : self.starts_[label + 1]]
             np.max(of_texts[rows], axis=0, out=nearest[label])
         return np.clip(nearest.T, 0.0, 1.0)
-
-    def _rarity(self):
-        return np.exp(np.diff(self.starts_) / np.float32(-_FEW_TEXTS))
 
     def _votes(self, cosines):
         """Shares of the votes of near training texts; their order decides nothing."""

@@ -215,6 +215,7 @@ class PretrainedBackbone(_Backbone):
 
     lr, n_epochs, label_loss = 3e-4, 3, "bce"
     pretraining_lr, pretraining_epochs, rank_weight, initial_share = 1e-4, 2, 30.0, 0.2
+    _may_switch = _has_switched = False  # to another attention, and back
 
     def __init__(self, config: dict, pooling: str = "mean", network=None):
         super().__init__()
@@ -224,7 +225,7 @@ class PretrainedBackbone(_Backbone):
         self.network = _without_pooler(_build_network(config) if network is None else network)
         self.hidden_size = self.network.config.hidden_size
         self.n_frozen_layers = self.n_layers // 2
-        self._is_fused = self.network.config._attn_implementation == "sdpa"
+        self._may_switch = _gains_by_switching(self.network)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -259,11 +260,16 @@ class PretrainedBackbone(_Backbone):
         return lower, upper
 
     def _choose_attention(self, device) -> None:
-        """Plain products while a CPU trains: torch's own attention is slower there (0010)."""
-        is_slow = self.training and device.type == "cpu"
-        now, wanted = ("sdpa", "eager") if is_slow else ("eager", "sdpa")
-        if self._is_fused and self.network.config._attn_implementation == now:
-            self.network.set_attn_implementation(wanted)
+        """Plain products while a CPU trains, and back; what a user has set since stays."""
+        is_set = self.network.config._attn_implementation
+        if self.training and device.type == "cpu":
+            if self._may_switch and is_set == "sdpa":
+                self.network.set_attn_implementation("eager")
+                self._has_switched = True
+        elif self._has_switched:
+            if is_set == "eager":
+                self.network.set_attn_implementation("sdpa")
+            self._has_switched = False
 
     def _check_split(self, lower, upper) -> None:
         """Refuse networks that compute something beside their embeddings and layers."""
@@ -333,6 +339,15 @@ def _build_network(config):
 
     config = dict(config)
     return AutoModel.from_config(AutoConfig.for_model(config.pop("model_type"), **config))
+
+
+def _gains_by_switching(network):
+    """Whether another attention trains faster on a CPU: where its weights are dropped (0010)."""
+    config = network.config
+    names = ("attention_probs_dropout_prob", "attention_dropout")
+    can_switch = getattr(network, "_can_set_attn_implementation", lambda: False)  # not old BERTs
+    is_dropped = any(getattr(config, name, None) for name in names)
+    return is_dropped and config._attn_implementation == "sdpa" and can_switch()
 
 
 def _without_pooler(network):

@@ -180,8 +180,15 @@ def test_training_the_upper_part_leaves_the_encoder_alone():
 # --------------------------------------------------------------------------------- pretrained
 
 
+def make_switching():
+    backbone = make_pretrained()
+    if not backbone.network._can_set_attn_implementation():
+        pytest.skip("this version of transformers has one attention a network")
+    return backbone
+
+
 def test_a_cpu_trains_with_another_attention_that_computes_the_same():
-    backbone, (ids, mask) = make_pretrained(), make_batch()
+    backbone, (ids, mask) = make_switching(), make_batch()
     for module in backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -195,7 +202,7 @@ def test_a_cpu_trains_with_another_attention_that_computes_the_same():
 
 
 def test_parts_agree_on_the_attention_when_the_whole_has_just_been_trained():
-    backbone, (ids, mask) = make_pretrained(), make_batch()
+    backbone, (ids, mask) = make_switching(), make_batch()
     with torch.no_grad():
         expected = backbone(ids, mask)
         lower, upper = backbone.split(2)
@@ -213,6 +220,28 @@ def test_attention_that_was_chosen_by_hand_is_kept():
     for is_training in (True, False):
         backbone.train(is_training)(*make_batch())
         assert network.config._attn_implementation == "eager"
+
+
+def test_attention_that_is_chosen_after_training_is_kept():
+    backbone = make_switching()
+    for is_training in (True, False):
+        backbone.train(is_training)(*make_batch())
+    backbone.network.set_attn_implementation("eager")  # to look at its weights, say
+    backbone.eval()(*make_batch())
+    assert backbone.network.config._attn_implementation == "eager"
+
+
+def test_attention_of_other_devices_is_left_alone():
+    backbone = make_switching().train()
+    backbone._choose_attention(torch.device("meta"))
+    assert backbone.network.config._attn_implementation == "sdpa"
+
+
+def test_attention_without_dropout_is_left_alone():
+    """Torch's own needs far less memory for long texts then."""
+    backbone = PretrainedBackbone(bert_config(attention_probs_dropout_prob=0.0).to_dict())
+    backbone.train()(*make_batch())
+    assert backbone.network.config._attn_implementation == "sdpa"
 
 
 def test_layers_and_embeddings_are_found():
