@@ -293,7 +293,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
+            self.combination_ = self._fit_combination(Y, evidence)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -470,6 +470,16 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
             evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
+
+    def _fit_combination(self, Y, evidence):
+        """Weights of the evidence; where all of it is held back, of it without rare labels'."""
+        combination = fit_combination(Y, evidence, self.label_weights_)
+        has_weight = [name for name, weight in combination.weights.items() if weight]
+        if has_weight == ["retrieval"] and "rare_neighbors" in evidence:
+            nothing = np.zeros_like(evidence["rare_neighbors"])  # keeps its name, with weight 0
+            evidence = evidence | {"rare_neighbors": nothing}
+            combination = fit_combination(Y, evidence, self.label_weights_)
+        return combination
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""
