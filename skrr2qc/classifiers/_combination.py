@@ -98,7 +98,7 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     if label_weights is not None:
         shares *= label_weights[columns]
     names = list(evidence)
-    wholes = [names.index(w if (w := _PARTS.get(name)) in names else name) for name in names]
+    wholes = [names.index(_PARTS[n] if _PARTS.get(n) in names else n) for n in names]
     weights = _fit_softmax(told.astype(np.float64), shares, prior, wholes)
     weights, total = _held_back(weights, prior, Y, evidence)
     slope, intercept = fit_sigmoid(Y, total)
