@@ -1,10 +1,13 @@
 """Backbones: token ids to one hidden state a token, and one vector a text."""
 
 import copy
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ._dropout import ByteDropout
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -251,7 +254,8 @@ class PretrainedBackbone(_Backbone):
     def forward(self, input_ids=None, attention_mask=None, hidden=None) -> Tensor:
         self._choose_attention(attention_mask.device)
         given = {"input_ids": input_ids} if hidden is None else {"inputs_embeds": hidden}
-        return self.network(**given, attention_mask=attention_mask.long()).last_hidden_state
+        with self._dropout(attention_mask.device):
+            return self.network(**given, attention_mask=attention_mask.long()).last_hidden_state
 
     def split(self, n_frozen_layers: int):
         lower, upper = super().split(n_frozen_layers)
@@ -270,6 +274,11 @@ class PretrainedBackbone(_Backbone):
             if is_set == "eager":
                 self.network.set_attn_implementation("sdpa")
             self._has_switched = False
+
+    def _dropout(self, device):
+        """Context with fast masks while a CPU trains, each activation being computed once."""
+        is_fast = self.training and device.type == "cpu" and not _computes_twice(self.network)
+        return ByteDropout() if is_fast else nullcontext()
 
     def _check_split(self, lower, upper) -> None:
         """Refuse networks that compute something beside their embeddings and layers."""
@@ -348,6 +357,11 @@ def _gains_by_switching(network):
     can_switch = getattr(network, "_can_set_attn_implementation", lambda: False)  # not old BERTs
     is_dropped = any(getattr(config, name, None) for name in names)
     return is_dropped and config._attn_implementation == "sdpa" and can_switch()
+
+
+def _computes_twice(network):
+    """Whether some activations are not kept, but computed once more in the backward pass."""
+    return any(getattr(part, "gradient_checkpointing", False) for part in network.modules())
 
 
 def _without_pooler(network):

@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from contextlib import nullcontext
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -13,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from skrr2qc import RCPTEncoder
 from skrr2qc._training import uses_bfloat16
 from skrr2qc.modules import CompactBackbone, Pooled, PretrainedBackbone, get_backbone, mean_pool
+from skrr2qc.modules._dropout import ByteDropout
 from tests.reference.tiny_bert import add_pooling, bert_config, save_tiny_bert
 
 TEXTS = ["area of the circle", "solve the equation", "mean of the sample of the sample"]
@@ -242,6 +245,35 @@ def test_attention_without_dropout_is_left_alone():
     backbone = PretrainedBackbone(bert_config(attention_probs_dropout_prob=0.0).to_dict())
     backbone.train()(*make_batch())
     assert backbone.network.config._attn_implementation == "sdpa"
+
+
+def train_once(backbone):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return backbone.train()(*make_batch())
+
+
+def test_masks_of_dropout_are_drawn_fast_while_a_cpu_trains():
+    backbone = make_pretrained()
+    found = train_once(backbone)
+    with torch.random.fork_rng(devices=[]), ByteDropout():
+        torch.manual_seed(0)
+        ids, mask = make_batch()
+        expected = backbone.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    assert torch.equal(found, expected)
+    assert torch.equal(backbone.eval()(ids, mask), make_pretrained()(ids, mask))
+
+
+def test_activations_that_are_computed_twice_keep_the_masks_of_torch():
+    """The second time is outside of the context, and would draw others."""
+    backbone = make_pretrained()
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")  # v6, before
+    next(getattr(backbone.network, name) for name in names if hasattr(backbone.network, name))()
+    found = train_once(backbone)
+    backbone = make_pretrained()
+    assert not torch.equal(found, train_once(backbone))
+    with mock.patch.object(PretrainedBackbone, "_dropout", return_value=nullcontext()):
+        assert torch.equal(found, train_once(backbone))
 
 
 def test_layers_and_embeddings_are_found():
