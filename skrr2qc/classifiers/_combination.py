@@ -58,7 +58,7 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     least a tenth of its weight, so that there is an order at all where everything misleads. What is
     likelier may rank worse: then the weights of the other kinds are halved until the rows are
     ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
-    standard error.
+    standard error. Where nothing is left of them, they are tried again without "rare_neighbors".
 
     Parameters
     ----------
@@ -99,8 +99,12 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
         shares *= label_weights[columns]
     names = list(evidence)
     wholes = [names.index(_PARTS[n] if _PARTS.get(n) in names else n) for n in names]
-    weights = _fit_softmax(told.astype(np.float64), shares, prior, wholes)
-    weights, total = _held_back(weights, prior, Y, evidence)
+    is_whole = np.array([name not in _PARTS for name in names])
+    for counted in (told, told * is_whole):
+        weights = _fit_softmax(counted.astype(np.float64), shares, prior, wholes)
+        weights, total = _held_back(weights, prior, Y, evidence)
+        if is_whole.all() or weights[prior == 0].any():
+            break
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
 

@@ -9,6 +9,11 @@ _N_COMPANIONS = 10  # best labels of a text that speak for others
 _LEAST_EXPECTED = 1e-3  # added to what is expected before its logarithm is taken
 
 
+def has_company(Y):
+    """Whether any text of a csr_matrix (N, L) has a label beside another."""
+    return bool((np.diff(Y.indptr) > 1).any())
+
+
 class LabelCooccurrence:
     """How much likelier a text's best labels make each other label than other texts' labels do.
 

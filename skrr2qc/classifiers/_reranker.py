@@ -26,7 +26,7 @@ from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
-from ._cooccurrence import LabelCooccurrence
+from ._cooccurrence import LabelCooccurrence, has_company
 from ._neighbors import KINDS, LabelNeighbors
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
@@ -293,7 +293,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = self._fit_combination(Y, evidence)
+            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -340,7 +340,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if self.combine == "learned":
             if self.tower_ is not None:
                 self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
-            if (np.diff(Y.indptr) > 1).any():
+            if has_company(Y):
                 self.cooccurrence_ = LabelCooccurrence(Y)
             if Y.shape[0] >= _FEWEST_ROWS:
                 self.label_weights_ = 1 / jain_propensities(Y)
@@ -470,16 +470,6 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
             evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
-
-    def _fit_combination(self, Y, evidence):
-        """Weights of the evidence; where all of it is held back, of it without rare labels'."""
-        combination = fit_combination(Y, evidence, self.label_weights_)
-        has_weight = [name for name, weight in combination.weights.items() if weight]
-        if has_weight == ["retrieval"] and "rare_neighbors" in evidence:
-            nothing = np.zeros_like(evidence["rare_neighbors"])  # keeps its name, with weight 0
-            evidence = evidence | {"rare_neighbors": nothing}
-            combination = fit_combination(Y, evidence, self.label_weights_)
-        return combination
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""

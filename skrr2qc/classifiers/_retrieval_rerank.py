@@ -27,6 +27,7 @@ from ._blend import ChannelBlend, channel_logits, choose_blend, unseen_log_odds
 from ._calibration import fit_calibration
 from ._class_center import ClassCenterHead
 from ._composite_checks import check_part_labels, check_parts
+from ._cooccurrence import has_company
 from ._explain import explain_texts
 from ._label_texts import LabelTextSimilarity, add_label_texts
 from ._parts import inherit, targets_for, with_encoder
@@ -367,7 +368,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self.labels_ = self._with_meta_labels(labels)
         self.unseen_ = np.flatnonzero(Y.getnnz(axis=0) == 0)
         self._unseen_shift = unseen_log_odds(Y)
-        self._has_company = bool((np.diff(Y.indptr) > 1).any())  # labels that occur with others
+        self._has_company = has_company(Y)
         n_empty = int((np.diff(Y.indptr) == 0).sum())
         n_unseen = len(self.unseen_)
         if n_empty or n_unseen:

@@ -416,3 +416,29 @@ def test_half_of_what_ranks_worse_may_rank_better(monkeypatch):
     monkeypatch.setattr(module, "_fit_softmax", lambda *args: np.array([1.0, 4.0]))
     fitted = fit_combination(Y, told).weights  # 4 and 2 x: rows 2-4 are lost at 4, none at 2
     assert_allclose(fitted["other"] / fitted["retrieval"], 2.0, rtol=1e-9)
+
+
+@pytest.mark.parametrize("misled", [True, False])
+def test_nearness_of_rare_labels_is_left_out_where_all_is_held_back(monkeypatch, misled):
+    right = np.tile(np.eye(2), (2, 1))
+    told = {"retrieval": right, "neighbors": right, "rare_neighbors": abs(misled - right)}
+
+    def fit(told, *_):
+        asked.append(told.any(axis=(0, 1)).tolist())
+        return np.array([1.0, 1.0, 20.0]) * asked[-1]
+
+    asked = []
+    monkeypatch.setattr(module, "_fit_softmax", fit)
+    weights = fit_combination(sp.csr_matrix(right), told).weights
+    assert asked == [[True, True, True], [True, True, False]][: 1 + misled]
+    assert {name for name, weight in weights.items() if weight} == (
+        {"retrieval", "neighbors"} if misled else set(told)
+    )
+
+
+def test_retrieval_is_left_where_all_is_held_back_without_it_too(monkeypatch):
+    right = np.tile(np.eye(2), (2, 1))
+    told = {"retrieval": right, "neighbors": 1 - right, "rare_neighbors": 1 - right}
+    monkeypatch.setattr(module, "_fit_softmax", lambda *args: np.array([1.0, 20.0, 20.0]))
+    weights = fit_combination(sp.csr_matrix(right), told).weights
+    assert [bool(weight) for weight in weights.values()] == [True, False, False]

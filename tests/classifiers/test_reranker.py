@@ -693,24 +693,6 @@ def test_evidence_that_was_not_weighed_is_not_asked_for(monkeypatch, known, unkn
     assert np.isfinite(reranker.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.7])
-def test_without_nearness_of_rare_labels_where_all_is_held_back(monkeypatch, weight):
-    def fit(Y, evidence, label_weights):
-        asked.append([name for name, values in evidence.items() if values.any()])
-        rest = weight if "rare_neighbors" in asked[-1] else 0.5
-        return Combination(dict.fromkeys(evidence, rest) | {"retrieval": 1.0})
-
-    asked = []
-    monkeypatch.setattr(module, "fit_combination", fit)
-    X, Y = make_rows()
-    reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
-    without = [name for name in ALL_EVIDENCE if name != "rare_neighbors"]
-    assert asked == ([ALL_EVIDENCE] if weight else [ALL_EVIDENCE, without])
-    assert list(reranker.combination_.weights) == ALL_EVIDENCE
-    assert reranker.combination_.weights["neighbors"] == (weight or 0.5)
-    assert np.isfinite(reranker.predict_proba(X)).all()
-
-
 def test_scores_beyond_their_range_are_cut_off():
     X, Y = make_rows()
     reranker = learned(make_head(), None, labels=LABELS, label_to_meta=None).fit(X, Y)
