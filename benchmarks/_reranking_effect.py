@@ -31,7 +31,8 @@ _SUBSETS = {"eurlex57k": "subset_train5k"}
 _WHOLE = "none"
 # Of learned reranking; to be changed with it, so that runs of before do not count as the same.
 _EVIDENCE = (
-    "meta-labels, neighbors, those of rare labels (spread as all), votes, co-occurrence; "
+    "retrieval of rare labels, meta-labels, neighbors, those of rare labels (both spread as all), "
+    "votes, co-occurrence; "
     "rare count more, own do not compete"
 )
 _MOST_TIMED = 1_000  # texts that predictions are timed on

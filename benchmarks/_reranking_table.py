@@ -9,7 +9,8 @@ MEASUREMENTS = ("maps", "effect", "differences", "arithmetic", "solutions", "lea
 _SCORES = FIGURES | {"psprecision_at_5": "PSP@5"}
 _CHANNELS = ("head", "lexical", "label_texts")
 _EVIDENCE = (
-    "retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes", "co_occurrence",
+    "retrieval", "rare_retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes",
+    "co_occurrence",
 )  # fmt: skip
 _MOST_SECONDS, _MOST_MIB = 2, 1024  # asked of Eq. 15
 

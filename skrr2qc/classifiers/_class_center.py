@@ -93,7 +93,7 @@ class ClassCenterHead(
         None leaves it to the backbone: half of a pretrained one, none of the compact one.
     n_epochs : int, default=None
         Passes over the rows. None leaves it to the backbone: 12 for the compact one, 3 for a
-        pretrained one; 12 become fewer from 20,000 rows on, but never fewer than 4. Without an
+        pretrained one; 12 become fewer from 8,000 rows on, but never fewer than 4. Without an
         encoder, on features, None means 40.
     lr : float, default=None
         Peak learning rate. None leaves it to the backbone: 1e-3 for the compact one, 3e-4 for a

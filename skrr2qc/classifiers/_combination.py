@@ -15,7 +15,10 @@ from ._blend import row_quality
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
 _LEAST_OF_PRIOR = 0.1  # share of its weight of 1 that the first kind of evidence never loses
-_PARTS = {"rare_neighbors": "neighbors"}  # of evidence that is near 0 for most labels; its whole
+_PARTS = {  # evidence that is near 0 for all but rare labels, and what it is part of
+    "rare_retrieval": "retrieval",
+    "rare_neighbors": "neighbors",
+}
 _LEAST_SPREAD = 1e-4  # of evidence; what varies less is a matter of rounding, and not blown up
 _SHARES = (1.0, 0.5, 0.25)  # of the weights of further evidence, tried in turn
 _TOLERANCE = 0.5  # standard errors of a loss on held-out rows that is taken for chance
@@ -53,12 +56,12 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
     labels. Minimised is the mean negative log-share of the row's labels, plus a ridge that draws
     the weights to 1 for the first kind and 0 for the others. So evidence that tells nothing, or too
     few rows, leave the order of retrieval as it is, and what says the same of all rows gets no
-    weight. The ridge is for evidence in standard deviations; "rare_neighbors" has at least that of
-    "neighbors", or few rare labels among the candidates would set it free. The first kind keeps at
-    least a tenth of its weight, so that there is an order at all where everything misleads. What is
-    likelier may rank worse: then the weights of the other kinds are halved until the rows are
+    weight. The ridge is for evidence in standard deviations; evidence of rare labels has at least
+    that of its whole, or few of them among the candidates would set it free. The first kind keeps
+    at least a tenth of its weight, so that there is an order at all where everything misleads. What
+    is likelier may rank worse: then the weights of the other kinds are halved until the rows are
     ranked, by the mean of P@1 and nDCG@5, no worse than by the first kind alone, but for half a
-    standard error. Where nothing is left of them, they are tried again without "rare_neighbors".
+    standard error. Where nothing is left, all but the evidence of rare labels is tried again.
 
     Parameters
     ----------

@@ -60,9 +60,9 @@ class LabelReason:
     meta_scores : dict of (str or int) to float
         Score of each of the label's meta-labels; empty without reranking.
     reranking : dict of str to float
-        What "retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes", "co_occurrence"
-        and the constant "base" add up to in a learned combination: the log-odds of
-        `reranked_score`. Empty for a product.
+        What "retrieval", "rare_retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes",
+        "co_occurrence" and the constant "base" add up to in a learned combination: the log-odds
+        of `reranked_score`. Empty for a product.
     nearest : list of (str, float)
         Training texts with this label and their cosine similarity, nearest first.
     factor : float or None

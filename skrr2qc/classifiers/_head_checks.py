@@ -22,7 +22,7 @@ from ._tower_training import LOSSES
 # On arrays, where a step costs next to nothing.
 _ON_FEATURES = {"loss": "bce", "n_frozen_layers": 0, "n_epochs": 40, "lr": 5e-3}
 # With more texts than this, a backbone's own number of epochs shrinks, to the least at most.
-_MANY_TEXTS, _LEAST_EPOCHS = 20_000, 4
+_MANY_TEXTS, _LEAST_EPOCHS = 8_000, 4
 
 
 def check_head(head):

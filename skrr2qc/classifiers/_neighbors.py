@@ -10,10 +10,15 @@ KINDS = ("neighbors", "rare_neighbors", "votes")
 _SAMPLE = 1_000  # training texts that show what is typical
 _MAX_ENTRIES = 8_000_000  # similarities held at a time: 32 MB
 _MANY_TEXTS = 64  # from so many in a block on, a loop over labels pays
-_FEW_TEXTS = 10  # of a label, over which "rare_neighbors" fade by a factor of e
+_FEW_TEXTS = 10  # of a label, over which its rarity fades by a factor of e
 _N_VOTERS = 50  # nearest training texts
 _TEMPERATURE = 0.1  # cosines: a text that is so much less alike has e times less of a vote
 _LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
+
+
+def rarity(n_texts):
+    """1 for labels without a training text, ``exp(-n / 10)`` for n; (L,) float32."""
+    return np.exp(n_texts / np.float32(-_FEW_TEXTS)).astype(np.float32)
 
 
 class LabelNeighbors:
@@ -75,14 +80,14 @@ class LabelNeighbors:
         """
         n_labels = len(self.starts_) - 1
         found = {kind: np.empty((len(vectors), n_labels), dtype=np.float32) for kind in kinds}
-        rarity = np.exp(np.diff(self.starts_) / np.float32(-_FEW_TEXTS))
+        of_rare = rarity(np.diff(self.starts_))
         for block, cosines in self._cosines(vectors):
             if "neighbors" in found or "rare_neighbors" in found:
                 excess = self._nearest(cosines) - self.typical_
             if "neighbors" in found:
                 found["neighbors"][block] = excess
             if "rare_neighbors" in found:
-                found["rare_neighbors"][block] = excess * rarity
+                found["rare_neighbors"][block] = excess * of_rare
             if "votes" in found:
                 votes = self._votes(cosines) + _LEAST_SHARE
                 found["votes"][block] = np.log(votes / (self.shares_ + np.float32(_LEAST_SHARE)))

@@ -27,11 +27,12 @@ from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
 from ._combination import fit_combination
 from ._cooccurrence import LabelCooccurrence, has_company
-from ._neighbors import KINDS, LabelNeighbors
+from ._neighbors import KINDS, LabelNeighbors, rarity
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
 from ._rerank_scores import LEAST, MEANS, mean_meta_scores, rerank_scores
 
 _FEWEST_ROWS = 3  # of training, for propensities to mean something
+_N_BEST = 10  # labels of a text, whose mean "rare_retrieval" is counted from
 _LEAST_RATE = 1e-4  # share of texts, before its logarithm is taken
 
 
@@ -65,10 +66,10 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     combine : {"product", "learned"}, default="product"
         "product": label score times mean meta-label score (Eq. 15 of [1]_). "learned": a weighted
         sum of log-odds of the label, log of that mean over its share among training texts,
-        likeness to the nearest training text of the label over what is typical of the label
-        (once for all labels, once more for rare ones), its share among the nearest training texts
-        over that among all, and how much likelier the text's best labels make it than other
-        texts' labels do. The weights are learned on rows that no part was trained on.
+        likeness to the nearest training text of the label over what is typical of the label, its
+        share among the nearest training texts over that among all, and how much likelier the
+        text's best labels make it than other texts' labels do; log-odds and likeness once more for
+        rare labels. The weights are learned on rows that no part was trained on.
     alpha : float, default=1.0
         Exponent of the mean in the product; 0 switches reranking off.
     mean : {"arithmetic", "geometric"}, default="arithmetic"
@@ -88,11 +89,13 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     log_rates_ : ndarray of shape (L,), or None
         Log of the mean share of training texts that have the meta-labels of each label.
     combination_ : Combination or None
-        Learned weights: of "retrieval", "meta_labels", "neighbors", "rare_neighbors", "votes" and
-        "co_occurrence", as far as there are such.
+        Learned weights: of "retrieval", "rare_retrieval", "meta_labels", "neighbors",
+        "rare_neighbors", "votes" and "co_occurrence", as far as there are such.
     threshold_ : float
         Score above which `predict` reports a label: the best for micro-F1 on the training rows,
         or on the rows that a combination was learned on.
+    rarity_ : ndarray of shape (L,)
+        ``exp(-n / 10)`` for a label with n training texts.
     classes_ : ndarray of shape (L,)
 
     See Also
@@ -271,7 +274,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             top_r=self.top_r,
         )
 
-    def learn(self, Y, label_scores, X, vectors=None):
+    def learn(self, Y, label_scores, X, Y_train, vectors=None):
         """Learn what `combine` asks for, on texts that no part was trained on.
 
         Parameters
@@ -279,6 +282,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         Y : csr_matrix of shape (n, L)
         label_scores : ndarray of shape (n, L)
         X : as in `fit`
+        Y_train : csr_matrix of shape (N, L)
+            Labels of the texts that the parts were trained on.
         vectors : ndarray of shape (n, D), default=None
             As in `rerank`.
 
@@ -293,7 +298,9 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            self.combination_ = fit_combination(Y, evidence, self.label_weights_)
+            is_enough = Y_train.shape[0] >= _FEWEST_ROWS
+            label_weights = 1 / jain_propensities(Y_train) if is_enough else None
+            self.combination_ = fit_combination(Y, evidence, label_weights)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -336,14 +343,12 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """Look at texts through a head's vectors, if it has any, and at what `X` and `Y` tell."""
         if hasattr(tower, "embed"):
             self.tower_ = tower
-        self.cooccurrence_ = self.label_weights_ = None
+        self.cooccurrence_ = None
         if self.combine == "learned":
             if self.tower_ is not None:
                 self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
             if has_company(Y):
                 self.cooccurrence_ = LabelCooccurrence(Y)
-            if Y.shape[0] >= _FEWEST_ROWS:
-                self.label_weights_ = 1 / jain_propensities(Y)
         return self
 
     def attach_retriever(self, retriever, threshold):
@@ -393,6 +398,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.label_to_meta_ = self._check_map(Y.shape[1])
         self.log_rates_ = self._log_rates(Y)
         self.classes_ = np.arange(Y.shape[1])
+        self.rarity_ = rarity(Y.getnnz(axis=0))
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
 
@@ -446,9 +452,9 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         part = clone(self)
         part._begin(Y[train])
         part._fit_parts(_safe_indexing(X, train), Y[train])
-        X, Y = _safe_indexing(X, held_out), Y[held_out]
+        X, Y, Y_train = _safe_indexing(X, held_out), Y[held_out], Y[train]
         scores = label_probabilities(part.retriever_, X, Y.shape[1])
-        combination = part.learn(Y, scores, X)
+        combination = part.learn(Y, scores, X, Y_train)
         return combination, best_global_threshold(Y, part.rerank(scores, X))
 
     def _evidence(self, label_scores, meta_scores, vectors):
@@ -459,6 +465,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """
         scores = np.clip(label_scores, LEAST, 1 - LEAST)
         evidence = {"retrieval": np.log(scores / (1 - scores))}
+        if self._has_weight("rare_retrieval"):
+            evidence["rare_retrieval"] = self.rarity_ * _over_the_best(evidence["retrieval"])
         if meta_scores is not None:
             means = mean_meta_scores(meta_scores, self.label_to_meta_, self.mean)
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
@@ -530,3 +538,10 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         features = X if sp.issparse(X) else np.asarray(X, dtype=np.float32)
         n_labels = len(self.classes_)
         return features[:, n_labels:] if features.shape[1] > n_labels else features
+
+
+def _over_the_best(log_odds):
+    """Log-odds (n, L) less the mean of each row's ten best."""
+    n_best = min(_N_BEST, log_odds.shape[1])
+    best = np.partition(log_odds, -n_best, axis=1)[:, -n_best:]
+    return log_odds - best.mean(axis=1, keepdims=True)

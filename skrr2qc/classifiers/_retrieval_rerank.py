@@ -240,8 +240,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             train, held_out = self._split(Y)
             self.encoder_ = self._fit_encoder(X, Y, held_out, unlabeled)
             parts = self._fit_parts([X[i] for i in train], Y[train])
-            all_labelled = bool(np.diff(Y.indptr).all())
-            self._choose(parts, [X[i] for i in held_out], Y[held_out], all_labelled)
+            self._choose(parts, X, Y, train, held_out)
             if self.refit and self.n_validation_:
                 with warnings.catch_warnings():  # said once already
                     warnings.filterwarnings("ignore", message="There is no map from labels")
@@ -509,8 +508,10 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             return fit_cached(memory, part, X, targets_for(part, Y), encoder=frozen)
         return fit_cached(self.memory, with_encoder(part, frozen), X, targets_for(part, Y))
 
-    def _choose(self, parts, X, Y, all_labelled):
+    def _choose(self, parts, X, Y, train, held_out):
         """Weigh the channels, and set the threshold, on held-out rows."""
+        all_labelled = bool(np.diff(Y.indptr).all())
+        X, Y, Y_train = [X[i] for i in held_out], Y[held_out], Y[train]
         tower = None if parts.reranker is None else parts.reranker.tower_
         vectors = None if tower is None else tower.embed(X)
         logits = channel_logits(parts.channels, X, len(self.classes_), vectors)
@@ -528,7 +529,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self._combination = None
         if parts.reranker is not None:
             if self.n_validation_:
-                self._combination = parts.reranker.learn(Y, scores, X, vectors)
+                self._combination = parts.reranker.learn(Y, scores, X, Y_train, vectors)
             scores = parts.reranker.rerank(scores, X, vectors)
             self._raw_threshold = best_global_threshold(Y, scores)
         self.calibration_ = fit_calibration(Y, scores)

@@ -67,7 +67,7 @@ TRAINING_TEXTS = ("train_texts_", "train_labels_")
 # estimators, fields of records.
 ADDED_SINCE: dict[str, dict] = {
     "Decision": {"at_least_one": False},
-    "MetaLabelReranker": {"cooccurrence_": None, "label_weights_": None},
+    "MetaLabelReranker": {"cooccurrence_": None, "rarity_": None},
 }
 
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.

@@ -277,7 +277,7 @@ def test_effect_is_kept_and_resumed(data, tmp_path, capsys, monkeypatch):
     assert list(bare["variants"]) == ["network", "retrieval", "learned"]  # without meta-labels
     assert (expert["n_meta_labels"], bare["n_meta_labels"]) == (4, 0)
     near = {"neighbors", "rare_neighbors", "votes"}
-    evidence = {"retrieval", *near, "intercept"}  # no text has two labels
+    evidence = {"retrieval", "rare_retrieval", *near, "intercept"}  # no text has two labels
     assert set(expert["fitted"]["combination"]) == evidence | {"meta_labels"}
     assert set(bare["fitted"]["combination"]) == evidence
     assert expert["figures"]["head_seconds"] > 0

@@ -40,7 +40,7 @@ def test_what_is_given_holds(tiny_encoder):
 
 
 @pytest.mark.parametrize(
-    ("n_texts", "n_epochs"), [(20_000, 12), (24_000, 10), (30_000, 8), (48_000, 5), (10**6, 4)]
+    ("n_texts", "n_epochs"), [(8_000, 12), (9_600, 10), (12_000, 8), (20_000, 5), (10**6, 4)]
 )
 def test_many_texts_take_fewer_epochs(tiny_encoder, n_texts, n_epochs):
     head = ClassCenterHead(FrozenEstimator(tiny_encoder))

@@ -28,8 +28,8 @@ from skrr2qc._training import sigmoid
 from skrr2qc.classifiers import rerank_scores
 from skrr2qc.classifiers._combination import Combination, fit_combination
 from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
-from skrr2qc.classifiers._neighbors import LabelNeighbors
-from skrr2qc.metrics import jain_propensities, ndcg_at_k
+from skrr2qc.classifiers._neighbors import LabelNeighbors, rarity
+from skrr2qc.metrics import jain_propensities, ndcg_at_k, precision_at_k
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
 from tests.reference.reranking import slow_rerank
@@ -351,7 +351,7 @@ def test_detached_from_its_encoder_and_attached_again(labelled_texts, questions,
 
 LABELS = LabelSpace([f"label {i}" for i in range(5)], meta_labels=MAP)
 NEAR = ["neighbors", "rare_neighbors", "votes"]
-ALL_EVIDENCE = ["retrieval", "meta_labels", *NEAR, "co_occurrence"]
+ALL_EVIDENCE = ["retrieval", "rare_retrieval", "meta_labels", *NEAR, "co_occurrence"]
 LINEAR = OneVsRestClassifier(LogisticRegression())
 
 
@@ -467,7 +467,7 @@ def test_retriever_of_features_without_vectors(data):
     for reranker in (shared, learned(label_to_meta=None).fit(X, Y)):
         assert reranker.tower_ is None
         assert reranker.neighbors_ is None
-    assert list(reranker.combination_.weights) == ["retrieval"]
+    assert list(reranker.combination_.weights) == ["retrieval", "rare_retrieval"]
     order = np.argsort(-probabilities(reranker.retriever_, X), axis=1)
     assert_array_equal(np.argsort(-reranker.predict_proba(X), axis=1), order)
 
@@ -562,8 +562,11 @@ def evidence_by_hand(label_scores, meta_scores, meta_of, Y, mean="arithmetic"):
     for j, metas in enumerate(meta_of):
         if not len(metas):
             means[:, j] = scores[:, j]
+    log_odds = np.log(scores / (1 - scores))
+    best = np.sort(log_odds, axis=1)[:, -10:].mean(axis=1, keepdims=True)
     return {
-        "retrieval": np.log(scores / (1 - scores)),
+        "retrieval": log_odds,
+        "rare_retrieval": (log_odds - best) * np.exp(-Y.sum(axis=0) / 10),
         "meta_labels": np.log(np.maximum(means, 1e-6)) - log_rates_by_hand(Y, meta_of),
         "co_occurrence": LabelCooccurrence(sp.csr_matrix(Y)).lift(scores),
     }
@@ -648,13 +651,15 @@ def test_without_a_map_neighbors_are_evidence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reranker.fit(X, Y)
-    assert list(reranker.combination_.weights) == ["retrieval", *NEAR]
+    assert list(reranker.combination_.weights) == ["retrieval", "rare_retrieval", *NEAR]
     assert reranker.combination_.weights["neighbors"] > 0
     assert reranker.classifier_ is None
     assert reranker.meta_scores(X) is None
     own = reranker.retriever_
     near = LabelNeighbors(own.embed(X), sp.csr_matrix(Y)).evidence(own.embed(X))
-    evidence = {"retrieval": own.decision_function(X), **near}
+    log_odds = own.decision_function(X)
+    of_rare = (log_odds - log_odds.mean(axis=1, keepdims=True)) * np.exp(-Y.sum(axis=0) / 10)
+    evidence = {"retrieval": log_odds, "rare_retrieval": of_rare, **near}
     expected = reranker.combination_.apply(evidence)
     assert_allclose(reranker.predict_proba(X), expected, rtol=1e-3, atol=1e-6)
 
@@ -790,11 +795,44 @@ def test_learn_needs_to_be_asked_for(data):
     X, Y = data
     reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
     scores = reranker.retriever_.predict_proba(X)
-    assert reranker.learn(sp.csr_matrix(Y), scores, X) is None
+    Y = sp.csr_matrix(Y)
+    assert reranker.learn(Y, scores, X, Y) is None
     reranker.set_params(combine="learned")
-    combination = reranker.learn(sp.csr_matrix(Y), scores, X)
+    combination = reranker.learn(Y, scores, X, Y)
     assert combination is reranker.combination_
-    assert set(combination.weights) == {"retrieval", "meta_labels"}
+    assert set(combination.weights) == {"retrieval", "rare_retrieval", "meta_labels"}
+
+
+def test_retrieval_of_rare_labels_counts_from_the_ten_best_labels(data):
+    X, Y = data
+    rng = np.random.default_rng(0)
+    counts, log_odds = np.array([0, 2, 10] + [200] * 9), rng.normal(size=(4, 12))
+    scores = 1 / (1 + np.exp(-log_odds))
+    reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
+    reranker.rarity_ = rarity(counts)
+    reranker.combination_ = Combination({"retrieval": 1.0, "rare_retrieval": 1.0})
+    found = reranker._evidence(scores, None, None)["rare_retrieval"]
+    for row, values in zip(log_odds, found, strict=True):
+        mean = np.mean(sorted(row)[2:])
+        expected = [(z - mean) * np.exp(-n / 10) for z, n in zip(row, counts, strict=True)]
+        assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_rare_labels_that_retrieval_knows_best_keep_their_place():
+    """Other evidence lifts labels with texts; without a text there is none, nor any that counts."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(8)[rng.integers(8, size=600)]
+    is_rare = np.arange(8) < 4
+    sure, vague = 4 * Y + rng.normal(size=Y.shape), Y + rng.normal(size=Y.shape)
+    log_odds = np.where(is_rare, sure, vague) - 2
+    helps = np.where(is_rare, 0, 3 * Y + rng.normal(size=Y.shape))
+    evidence = {"retrieval": log_odds, "rare_retrieval": (log_odds + 1) * is_rare, "votes": helps}
+    combination = fit_combination(sp.csr_matrix(Y), evidence)
+    without = {name: z for name, z in evidence.items() if name != "rare_retrieval"}
+    assert combination.weights["rare_retrieval"] > 0.3 * combination.weights["retrieval"]
+    before = fit_combination(sp.csr_matrix(Y), without).apply(without)
+    after = combination.apply(evidence)
+    assert precision_at_k(Y, after, 1) > precision_at_k(Y, before, 1) + 0.01
 
 
 @pytest.mark.parametrize("shared", [True, False])

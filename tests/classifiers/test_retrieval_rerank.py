@@ -105,8 +105,8 @@ def force_combination(monkeypatch, weights):
 
 
 HALF = {"head": 0.5, "lexical": 0.5}
-ALL = {"retrieval": 0.8, "meta_labels": 0.6, "neighbors": 3.0, "rare_neighbors": 2.0}
-ALL |= {"votes": 0.3, "co_occurrence": 0.2}
+ALL = {"retrieval": 0.8, "rare_retrieval": 0.4, "meta_labels": 0.6, "neighbors": 3.0}
+ALL |= {"rare_neighbors": 2.0, "votes": 0.3, "co_occurrence": 0.2}
 WITHOUT_META = {name: weight for name, weight in ALL.items() if name != "meta_labels"}
 THREE = {"head": 0.5, "lexical": 0.3, "label_texts": 0.2}
 
@@ -1243,8 +1243,11 @@ def evidence_of(classifier, X, X_known, Y_known):
     meta = sigmoid(head.score_meta(head.embed(X)))
     neighbors = LabelNeighbors(head.embed(X_known), Y_known)
     rates = np.asarray((Y_known @ label_to_meta > 0).mean(axis=0)).ravel()
+    log_odds = np.log(retrieved / (1 - retrieved))
+    best = np.sort(log_odds, axis=1)[:, -10:].mean(axis=1, keepdims=True)
     return {
-        "retrieval": np.log(retrieved / (1 - retrieved)),
+        "retrieval": log_odds,
+        "rare_retrieval": (log_odds - best) * np.exp(-Y_known.getnnz(axis=0) / 10),
         "meta_labels": np.log(meta @ label_to_meta.T / (label_to_meta @ rates)),
         **neighbors.evidence(head.embed(X)),
         "co_occurrence": LabelCooccurrence(Y_known).lift(retrieved),
@@ -1423,7 +1426,8 @@ def test_nothing_to_rerank_by(labelled_texts):
     Y = sp.csr_matrix(np.eye(Y.shape[1])[Y.toarray().argmax(axis=1)])
     assert make_classifier(head=FOREIGN).fit(X, Y).reranker_ is None
     asked = make_classifier(head=FOREIGN, reranker=MetaLabelReranker(combine="learned")).fit(X, Y)
-    assert list(asked.reranker_.combination_.weights) == ["retrieval"]
+    assert list(asked.reranker_.combination_.weights) == ["retrieval", "rare_retrieval"]
+    asked.reranker_.rarity_ = np.zeros(Y.shape[1], dtype=np.float32)
     order = np.argsort(-asked.reranker_.predict_proba(X), axis=1, kind="stable")
     retrieved = asked.retriever_.predict_proba(X)
     assert_array_equal(order, np.argsort(-retrieved, axis=1, kind="stable"))
@@ -1440,7 +1444,7 @@ def test_labels_that_occur_together_in_held_out_rows_alone(labelled_texts):
         Y[row, 3] = 0
     assert (Y.sum(axis=1) > 1).sum() == 1
     classifier = make_classifier(head=FOREIGN, refit=True).fit(X, sp.csr_matrix(Y))
-    assert list(classifier.reranker_.combination_.weights) == ["retrieval"]
+    assert list(classifier.reranker_.combination_.weights) == ["retrieval", "rare_retrieval"]
     assert np.isfinite(classifier.predict_proba(X)).all()
 
 
