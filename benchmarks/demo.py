@@ -19,7 +19,7 @@ from skrr2qc.metrics import f1_per_label, label_groups_by_frequency, ndcg_at_k, 
 
 from ._demo_words import choose_examples, explain_in_words
 
-N_TRAIN = 1500
+N_TRAIN = 1200
 N_TEST = 1000
 SEED = 0
 N_SEARCHED = 400  # test questions among which the two that are explained are looked for
