@@ -155,9 +155,8 @@ def _unseen_sum(total, own, scales):
 def unseen_log_odds(Y):
     """How much rarer a label without a training text is than one with, as log-odds.
 
-    Of all occurrences of labels in new texts, those of labels not seen before are about as many
-    as labels seen once were among the texts at hand (Good, 1953). Half of that is believed: the
-    likeness of text and label tells of it, too.
+    Half of what their share of the labels of new texts tells is believed: the likeness of text and
+    label tells of it, too.
 
     Parameters
     ----------
@@ -173,9 +172,18 @@ def unseen_log_odds(Y):
     n_seen = int((counts > 0).sum())
     if n_seen in (0, len(counts)):
         return 0.0
-    share = (1 + (counts == 1).sum()) / (2 + counts.sum())
+    share = unseen_share(Y)
     odds = share / (1 - share) * n_seen / (len(counts) - n_seen)
     return float(_UNSEEN_TRUST * np.log(odds))
+
+
+def unseen_share(Y):
+    """Share of labels not seen before among all labels of new texts (Good, 1953).
+
+    About as large as that of labels seen once among those of the texts at hand, a csr_matrix.
+    """
+    counts = Y.getnnz(axis=0)
+    return (1 + (counts == 1).sum()) / (2 + counts.sum())
 
 
 def choose_blend(Y, logits, alone=None):

@@ -1,16 +1,16 @@
 """A small model that weighs the evidence for a text's labels, learned on held-out rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.optimize import brentq, minimize
+from scipy.special import expit, logsumexp
 
 from .._platt import fit_sigmoid
 from .._training import sigmoid
 from ..metrics import top_k
-from ._blend import row_quality
+from ._blend import row_quality, unseen_share
 
 _N_CANDIDATES = 30  # labels of a row that compete: those that retrieval puts first
 _RIDGE = 20.0  # held-out rows that it takes to move a weight by one standard deviation's worth
@@ -23,6 +23,7 @@ _LEAST_SPREAD = 1e-4  # of evidence; what varies less is a matter of rounding, a
 _SHARES = (1.0, 0.5, 0.25)  # of the weights of further evidence, tried in turn
 _TOLERANCE = 0.5  # standard errors of a loss on held-out rows that is taken for chance
 _MAX_ENTRIES = 4_000_000  # held-out scores used
+_MOST_SHIFT = 20.0  # log-odds, either way
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,34 @@ class Combination:
     weights : dict of str to float
         Of each kind of evidence; 0 or more, so that none is ever held against a label.
     intercept : float
+    unseen_shift : float
+        Added for labels without a training text.
     """
 
     weights: dict
     intercept: float = 0.0
+    unseen_shift: float = 0.0
 
-    def apply(self, evidence):
-        """Scores in [0, 1] of shape (n, L), float32, from a dict of (n, L) arrays."""
-        total = np.float32(self.intercept)
+    def apply(self, evidence, is_unseen=None):
+        """Scores in [0, 1] of shape (n, L), float32, from a dict of (n, L) arrays.
+
+        `is_unseen`, a boolean ndarray of shape (L,), tells labels without a training text.
+        """
+        return sigmoid(self.log_odds(evidence, is_unseen))
+
+    def log_odds(self, evidence, is_unseen=None):
+        """Log-odds of the scores."""
+        total = self.base(is_unseen)
         for name, weight in self.weights.items():
             if weight:
                 total = total + np.float32(weight) * evidence[name]
-        return sigmoid(np.asarray(total, dtype=np.float32))
+        return np.asarray(total, dtype=np.float32)
+
+    def base(self, is_unseen=None):
+        """What is added to the weighted sum: a number, or one a label."""
+        if is_unseen is None or not self.unseen_shift:
+            return np.float32(self.intercept)
+        return np.float32(self.intercept) + np.float32(self.unseen_shift) * is_unseen
 
 
 def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
@@ -110,6 +127,57 @@ def fit_combination(Y, evidence, label_weights=None, first="retrieval"):
             break
     slope, intercept = fit_sigmoid(Y, total)
     return Combination(dict(zip(evidence, (slope * weights).tolist(), strict=True)), intercept)
+
+
+def with_unseen_shift(combination, evidence, Y_train):
+    """A combination that expects as many labels without a training text as there are.
+
+    Of all labels of new texts, those not seen before are about as many as labels seen once were
+    among the labels of the training texts (Good, 1953 [1]_). Other evidence than retrieval knows
+    nothing of them, and lifts others above them; or retrieval takes too many for likely. Their
+    log-odds are shifted until the expected number of them in held-out texts is that one.
+
+    Parameters
+    ----------
+    combination : Combination
+    evidence : dict of str to ndarray of shape (n, L)
+        Of held-out texts, whose labels are not needed.
+    Y_train : csr_matrix of shape (N, L)
+
+    Returns
+    -------
+    combination : Combination
+        The same where each label has a training text, or nothing tells their texts apart.
+
+    References
+    ----------
+    .. [1] I. J. Good. The population frequencies of species and the estimation of population
+       parameters. Biometrika, 1953.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> Y_train = sp.csr_matrix(np.tile([1, 0], (50, 1)))  # of 52 labels, 1 may be a new one
+    >>> evidence = {"retrieval": np.array([[2.0, -1.0], [1.0, 1.0]])}
+    >>> found = with_unseen_shift(Combination({"retrieval": 1.0}), evidence, Y_train)
+    >>> round(float(found.apply(evidence, np.array([False, True]))[:, 1].mean()), 4)
+    0.0192
+    """
+    is_unseen = Y_train.getnnz(axis=0) == 0
+    of_unseen = {name: values[:, is_unseen] for name, values in evidence.items()}
+    first = next(iter(of_unseen.values()))
+    if not first.size or not _tells_texts_apart(first):
+        return combination
+    log_odds = combination.log_odds(of_unseen).astype(np.float64)
+    n_expected = unseen_share(Y_train) * Y_train.nnz / Y_train.shape[0] * len(log_odds)
+
+    def surplus(shift):
+        return expit(log_odds + shift).sum() - n_expected
+
+    if surplus(_MOST_SHIFT) <= 0:  # more than there are labels
+        return combination
+    return replace(combination, unseen_shift=float(brentq(surplus, -_MOST_SHIFT, _MOST_SHIFT)))
 
 
 def _tells_texts_apart(values):

@@ -25,7 +25,7 @@ from ..metrics import jain_propensities
 from ..model_selection import train_holdout_split
 from ..persistence import SavedModelMixin
 from ._class_center import ClassCenterHead
-from ._combination import fit_combination
+from ._combination import fit_combination, with_unseen_shift
 from ._cooccurrence import LabelCooccurrence, has_company
 from ._neighbors import KINDS, LabelNeighbors, rarity
 from ._parts import fit_multilabel, inherit, label_probabilities, with_encoder
@@ -96,6 +96,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         or on the rows that a combination was learned on.
     rarity_ : ndarray of shape (L,)
         ``exp(-n / 10)`` for a label with n training texts.
+    unseen_ : ndarray of shape (L,), bool
+        Labels without a training text.
     classes_ : ndarray of shape (L,)
 
     See Also
@@ -262,7 +264,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     def fuse(self, label_scores, meta_scores, vectors=None):
         """Scores from those that are at hand; without any, `label_scores` themselves."""
         if self.combination_ is not None:
-            return self.combination_.apply(self._evidence(label_scores, meta_scores, vectors))
+            evidence = self._evidence(label_scores, meta_scores, vectors)
+            return self.combination_.apply(evidence, self.unseen_)
         if meta_scores is None:
             return label_scores
         return rerank_scores(
@@ -274,7 +277,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             top_r=self.top_r,
         )
 
-    def learn(self, Y, label_scores, X, Y_train, vectors=None):
+    def learn(self, Y, label_scores, X, Y_train, vectors=None, *, knows_unseen=False):
         """Learn what `combine` asks for, on texts that no part was trained on.
 
         Parameters
@@ -286,6 +289,9 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             Labels of the texts that the parts were trained on.
         vectors : ndarray of shape (n, D), default=None
             As in `rerank`.
+        knows_unseen : bool, default=False
+            Whether scores of labels without a training text tell anything, as they do where the
+            labels' own texts are read. Then as many such labels are expected as there are.
 
         Returns
         -------
@@ -301,6 +307,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             is_enough = Y_train.shape[0] >= _FEWEST_ROWS
             label_weights = 1 / jain_propensities(Y_train) if is_enough else None
             self.combination_ = fit_combination(Y, evidence, label_weights)
+            if knows_unseen:
+                self.combination_ = with_unseen_shift(self.combination_, evidence, Y_train)
         return self.combination_
 
     def contributions(self, label_scores, meta_scores, X):
@@ -317,7 +325,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         evidence = self._evidence(label_scores, meta_scores, vectors)
         weights = {name: w for name, w in self.combination_.weights.items() if w}
         added = {name: np.float32(w) * evidence[name] for name, w in weights.items()}
-        return added | {"base": np.full_like(label_scores, self.combination_.intercept)}
+        base = self.combination_.base(self.unseen_)
+        return added | {"base": np.full(label_scores.shape, base, dtype=np.float32)}
 
     def needs_classifier(self, tower):
         """Whether meta-labels need a classifier, as there are some and `tower` scores others."""
@@ -399,6 +408,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.log_rates_ = self._log_rates(Y)
         self.classes_ = np.arange(Y.shape[1])
         self.rarity_ = rarity(Y.getnnz(axis=0))
+        self.unseen_ = Y.getnnz(axis=0) == 0
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = None
 

@@ -529,7 +529,9 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         self._combination = None
         if parts.reranker is not None:
             if self.n_validation_:
-                self._combination = parts.reranker.learn(Y, scores, X, Y_train, vectors)
+                self._combination = parts.reranker.learn(
+                    Y, scores, X, Y_train, vectors, knows_unseen=self._reads_labels()
+                )
             scores = parts.reranker.rerank(scores, X, vectors)
             self._raw_threshold = best_global_threshold(Y, scores)
         self.calibration_ = fit_calibration(Y, scores)

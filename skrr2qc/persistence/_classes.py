@@ -66,8 +66,9 @@ TRAINING_TEXTS = ("train_texts_", "train_labels_")
 # Class -> attribute -> value, of what came after a model may have been saved: fitted attributes of
 # estimators, fields of records.
 ADDED_SINCE: dict[str, dict] = {
+    "Combination": {"unseen_shift": 0.0},
     "Decision": {"at_least_one": False},
-    "MetaLabelReranker": {"cooccurrence_": None, "rarity_": None},
+    "MetaLabelReranker": {"cooccurrence_": None, "rarity_": None, "unseen_": None},
 }
 
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 import skrr2qc.classifiers._combination as module
 from skrr2qc._platt import fit_sigmoid
-from skrr2qc.classifiers._combination import Combination, fit_combination
+from skrr2qc.classifiers._combination import Combination, fit_combination, with_unseen_shift
 from skrr2qc.metrics import ndcg_at_k
 
 RIDGE, N_CANDIDATES = module._RIDGE, module._N_CANDIDATES
@@ -442,3 +442,74 @@ def test_retrieval_is_left_where_all_is_held_back_without_it_too(monkeypatch):
     monkeypatch.setattr(module, "_fit_softmax", lambda *args: np.array([1.0, 20.0, 20.0]))
     weights = fit_combination(sp.csr_matrix(right), told).weights
     assert [bool(weight) for weight in weights.values()] == [True, False, False]
+
+
+# --- labels without a training text -------------------------------------------------------------
+
+
+def make_unseen(n_rows=400, n_labels=9, n_unseen=3, scale=1.0):
+    rng = np.random.default_rng(0)
+    Y_train = np.zeros((60, n_labels))
+    Y_train[np.arange(60), rng.integers(1, n_labels - n_unseen, size=60)] = 1
+    Y_train[0] = np.eye(n_labels)[0]  # one label is seen once
+    evidence = {
+        "retrieval": scale * rng.normal(size=(n_rows, n_labels)),
+        "votes": rng.normal(size=(n_rows, n_labels)),
+    }
+    return sp.csr_matrix(Y_train), evidence, Y_train.sum(axis=0) == 0
+
+
+@pytest.mark.parametrize("intercept", [-6.0, 0.0, 6.0])
+def test_as_many_unseen_labels_are_expected_as_labels_were_seen_once(intercept):
+    Y_train, evidence, is_unseen = make_unseen()
+    before = Combination({"retrieval": 1.0, "votes": 0.5}, intercept)
+    after = with_unseen_shift(before, evidence, Y_train)
+    scores = after.apply(evidence, is_unseen)
+    assert scores[:, is_unseen].sum(axis=1).mean() == pytest.approx(2 / 62, rel=1e-3)
+    assert_array_equal(scores[:, ~is_unseen], before.apply(evidence)[:, ~is_unseen])
+    added = after.log_odds(evidence, is_unseen) - before.log_odds(evidence)
+    assert_allclose(added[:, is_unseen], after.unseen_shift, rtol=1e-4)
+    assert (after.weights, after.intercept) == (before.weights, before.intercept)
+
+
+def test_several_labels_a_text_expect_more_unseen_ones():
+    Y_train, evidence, is_unseen = make_unseen()
+    Y_train = Y_train.toarray()
+    Y_train[:, 1] = Y_train[:, 2] = 1
+    combination = with_unseen_shift(
+        Combination({"retrieval": 1.0}), evidence, sp.csr_matrix(Y_train)
+    )
+    n_true = Y_train.sum()
+    n_expected = (1 + 1) / (2 + n_true) * n_true / 60
+    scores = combination.apply(evidence, is_unseen)
+    assert scores[:, is_unseen].sum(axis=1).mean() == pytest.approx(n_expected, rel=1e-3)
+
+
+def test_no_shift_where_nothing_is_known_of_unseen_labels_or_there_are_none():
+    Y_train, evidence, is_unseen = make_unseen()
+    before = Combination({"retrieval": 1.0})
+    same = {name: np.where(is_unseen, -13.8, z) for name, z in evidence.items()}
+    assert with_unseen_shift(before, same, Y_train) == before
+    seen = {name: z[:, ~is_unseen] for name, z in evidence.items()}
+    assert with_unseen_shift(before, seen, Y_train[:, ~is_unseen]) == before
+    nothing = {name: z[:0] for name, z in evidence.items()}
+    assert with_unseen_shift(before, nothing, Y_train) == before
+
+
+def test_no_shift_to_more_unseen_labels_than_there_are():
+    """Of three texts with two labels each, all seen once: six new ones in three texts, of one."""
+    Y_train = sp.csr_matrix(np.eye(7)[[0, 2, 4]] + np.eye(7)[[1, 3, 5]])
+    evidence = {"retrieval": np.random.default_rng(0).normal(size=(3, 7))}
+    before = Combination({"retrieval": 1.0})
+    assert with_unseen_shift(before, evidence, Y_train) == before
+
+
+def test_unseen_shift_counts_only_where_labels_are_known_to_be_unseen():
+    _, evidence, is_unseen = make_unseen()
+    shifted = Combination({"retrieval": 1.0}, 0.5, unseen_shift=2.0)
+    plain = Combination({"retrieval": 1.0}, 0.5)
+    assert_array_equal(shifted.apply(evidence), plain.apply(evidence))
+    assert_array_equal(shifted.base(is_unseen), np.where(is_unseen, 2.5, 0.5))
+    found = shifted.apply(evidence, is_unseen)
+    expected = 1 / (1 + np.exp(-evidence["retrieval"] - np.where(is_unseen, 2.5, 0.5)))
+    assert_allclose(found, expected, rtol=1e-5)

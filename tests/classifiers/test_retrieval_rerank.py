@@ -1464,6 +1464,24 @@ def test_too_few_rows_to_learn_on(labelled_texts, questions):
 
 
 @pytest.mark.filterwarnings("ignore:.* texts have no label")
+@pytest.mark.parametrize("reads", [True, False])
+def test_reranking_expects_unseen_labels_where_their_texts_are_read(
+    labelled_texts, questions, reads
+):
+    X, Y = labelled_texts
+    Y = Y.toarray()
+    Y[:, [2, 9]] = 0
+    Y[np.flatnonzero(Y[:, 4])[1:], 4] = 0  # one label is seen once
+    classifier = make_classifier(labels=questions.labels, label_texts=reads).fit(X, Y)
+    assert bool(classifier.reranker_.combination_.unseen_shift) == reads
+    found = classifier.explain(X[0], k=12).reasons
+    assert {reason.label for reason in found} == set(questions.labels.names)
+    for reason in found:
+        reranked = 1 / (1 + np.exp(-sum(reason.reranking.values())))
+        assert reranked == pytest.approx(reason.reranked_score, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.* texts have no label")
 def test_shift_of_unseen_labels_is_that_of_all_rows(labelled_texts, questions):
     X, Y = labelled_texts
     Y = sp.csr_matrix(Y.toarray() * ~np.isin(np.arange(12), [2, 9]))
