@@ -177,7 +177,9 @@ def with_unseen_shift(combination, evidence, Y_train):
 
     if surplus(_MOST_SHIFT) <= 0:  # more than there are labels
         return combination
-    return replace(combination, unseen_shift=float(brentq(surplus, -_MOST_SHIFT, _MOST_SHIFT)))
+    is_within = surplus(-_MOST_SHIFT) < 0
+    shift = brentq(surplus, -_MOST_SHIFT, _MOST_SHIFT) if is_within else -_MOST_SHIFT
+    return replace(combination, unseen_shift=float(shift))
 
 
 def _tells_texts_apart(values):

@@ -17,8 +17,8 @@ _LEAST_SHARE = 0.003  # of votes, added before their logarithm is taken
 
 
 def rarity(n_texts):
-    """1 for labels without a training text, ``exp(-n / 10)`` for n; (L,) float32."""
-    return np.exp(n_texts / np.float32(-_FEW_TEXTS)).astype(np.float32)
+    """1 for labels without a training text, ``exp(-n / 10)`` for n; (L,)."""
+    return np.exp(n_texts / -_FEW_TEXTS)
 
 
 class LabelNeighbors:

@@ -277,7 +277,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
             top_r=self.top_r,
         )
 
-    def learn(self, Y, label_scores, X, Y_train, vectors=None, *, knows_unseen=False):
+    def learn(self, Y, label_scores, X, vectors=None, *, Y_train, knows_unseen=False):
         """Learn what `combine` asks for, on texts that no part was trained on.
 
         Parameters
@@ -285,10 +285,10 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         Y : csr_matrix of shape (n, L)
         label_scores : ndarray of shape (n, L)
         X : as in `fit`
-        Y_train : csr_matrix of shape (N, L)
-            Labels of the texts that the parts were trained on.
         vectors : ndarray of shape (n, D), default=None
             As in `rerank`.
+        Y_train : csr_matrix of shape (N, L)
+            Labels of the texts that the parts were trained on.
         knows_unseen : bool, default=False
             Whether scores of labels without a training text tell anything, as they do where the
             labels' own texts are read. Then as many such labels are expected as there are.
@@ -300,6 +300,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """
         if self.combine == "learned":
             self.combination_ = None  # all evidence counts again
+            self._count(Y_train)
             if vectors is None and self.tower_ is not None:
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
@@ -353,6 +354,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if hasattr(tower, "embed"):
             self.tower_ = tower
         self.cooccurrence_ = None
+        self._count(Y)  # after a fit out of a cache that an earlier state filled, too
         if self.combine == "learned":
             if self.tower_ is not None:
                 self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
@@ -407,10 +409,14 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.label_to_meta_ = self._check_map(Y.shape[1])
         self.log_rates_ = self._log_rates(Y)
         self.classes_ = np.arange(Y.shape[1])
-        self.rarity_ = rarity(Y.getnnz(axis=0))
-        self.unseen_ = Y.getnnz(axis=0) == 0
         self.classifier_ = self.retriever_ = None
-        self.combination_ = self.tower_ = self.neighbors_ = None
+        self.combination_ = self.tower_ = self.neighbors_ = self.cooccurrence_ = None
+        self._count(Y)
+
+    def _count(self, Y):
+        """What is kept of how many training texts each label has."""
+        n_texts = Y.getnnz(axis=0)
+        self.rarity_, self.unseen_ = rarity(n_texts).astype(np.float32), n_texts == 0
 
     def _fit_parts(self, X, Y):
         if self.retriever is not None:
@@ -464,7 +470,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         part._fit_parts(_safe_indexing(X, train), Y[train])
         X, Y, Y_train = _safe_indexing(X, held_out), Y[held_out], Y[train]
         scores = label_probabilities(part.retriever_, X, Y.shape[1])
-        combination = part.learn(Y, scores, X, Y_train)
+        combination = part.learn(Y, scores, X, Y_train=Y_train)
         return combination, best_global_threshold(Y, part.rerank(scores, X))
 
     def _evidence(self, label_scores, meta_scores, vectors):
@@ -473,7 +479,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         Mean meta-label scores count as what they are above the share of training texts that have
         such meta-labels: how frequent a label is, retrieval knows already.
         """
-        scores = np.clip(label_scores, LEAST, 1 - LEAST)
+        scores = np.asarray(label_scores, dtype=np.result_type(label_scores, np.float32))
+        scores = np.clip(scores, LEAST, 1 - LEAST)
         evidence = {"retrieval": np.log(scores / (1 - scores))}
         if self._has_weight("rare_retrieval"):
             evidence["rare_retrieval"] = self.rarity_ * _over_the_best(evidence["retrieval"])

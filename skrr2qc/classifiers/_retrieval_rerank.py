@@ -530,7 +530,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         if parts.reranker is not None:
             if self.n_validation_:
                 self._combination = parts.reranker.learn(
-                    Y, scores, X, Y_train, vectors, knows_unseen=self._reads_labels()
+                    Y, scores, X, vectors, Y_train=Y_train, knows_unseen=self._reads_labels()
                 )
             scores = parts.reranker.rerank(scores, X, vectors)
             self._raw_threshold = best_global_threshold(Y, scores)

@@ -13,13 +13,13 @@ class ByteDropout(TorchFunctionMode):
 
     torch draws one number an entry, in one thread, which takes a fifth of a training step of a
     small encoder on two threads. Here a share is rounded to the nearest 256th, and what is kept is
-    scaled by the share that is; a share that rounds to 0 or 1, and tensors on other devices, are
-    left to torch. The numbers come from torch's own generator.
+    scaled by the share that is; a share that rounds to 0 or 1, ``inplace``, and tensors on other
+    devices are left to torch. The numbers come from torch's own generator.
 
     Notes
     -----
     Networks that compute their activations once more in the backward pass must not be entered
-    so: their second masks would be drawn outside.
+    so: their second masks would be drawn outside. ``torch.func.vmap`` does not know this dropout.
 
     Examples
     --------

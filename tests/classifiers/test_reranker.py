@@ -796,9 +796,9 @@ def test_learn_needs_to_be_asked_for(data):
     reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
     scores = reranker.retriever_.predict_proba(X)
     Y = sp.csr_matrix(Y)
-    assert reranker.learn(Y, scores, X, Y) is None
+    assert reranker.learn(Y, scores, X, Y_train=Y) is None
     reranker.set_params(combine="learned")
-    combination = reranker.learn(Y, scores, X, Y)
+    combination = reranker.learn(Y, scores, X, Y_train=Y)
     assert combination is reranker.combination_
     assert set(combination.weights) == {"retrieval", "rare_retrieval", "meta_labels"}
 
@@ -816,6 +816,16 @@ def test_retrieval_of_rare_labels_counts_from_the_ten_best_labels(data):
         mean = np.mean(sorted(row)[2:])
         expected = [(z - mean) * np.exp(-n / 10) for z, n in zip(row, counts, strict=True)]
         assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_scores_of_half_precision_are_evidence_as_well(data):
+    X, Y = data
+    reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
+    reranker.combination_ = Combination({"retrieval": 1.0, "rare_retrieval": 1.0})
+    scores = np.float16([[0, 1, 0.5, 0.25, 0]])
+    found, expected = (reranker.fuse(s, None) for s in (scores, np.float32(scores)))
+    assert np.isfinite(found).all()
+    assert_array_equal(found, expected)
 
 
 def test_rare_labels_that_retrieval_knows_best_keep_their_place():
