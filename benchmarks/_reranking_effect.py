@@ -32,8 +32,7 @@ _WHOLE = "none"
 # Of learned reranking; to be changed with it, so that runs of before do not count as the same.
 _EVIDENCE = (
     "retrieval of rare labels, meta-labels, neighbors, those of rare labels (both spread as all), "
-    "votes, co-occurrence; "
-    "rare count more, own do not compete"
+    "votes, co-occurrence; rare count more, own do not compete; as many unseen as there are"
 )
 _MOST_TIMED = 1_000  # texts that predictions are timed on
 _ROUNDS = 3

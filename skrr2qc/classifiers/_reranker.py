@@ -94,10 +94,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
     threshold_ : float
         Score above which `predict` reports a label: the best for micro-F1 on the training rows,
         or on the rows that a combination was learned on.
-    rarity_ : ndarray of shape (L,)
-        ``exp(-n / 10)`` for a label with n training texts.
-    unseen_ : ndarray of shape (L,), bool
-        Labels without a training text.
+    label_counts_ : ndarray of shape (L,), int
+        Training texts of each label.
     classes_ : ndarray of shape (L,)
 
     See Also
@@ -265,7 +263,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """Scores from those that are at hand; without any, `label_scores` themselves."""
         if self.combination_ is not None:
             evidence = self._evidence(label_scores, meta_scores, vectors)
-            return self.combination_.apply(evidence, self.unseen_)
+            return self.combination_.apply(evidence, self._unseen())
         if meta_scores is None:
             return label_scores
         return rerank_scores(
@@ -300,7 +298,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         """
         if self.combine == "learned":
             self.combination_ = None  # all evidence counts again
-            self._count(Y_train)
+            self.label_counts_ = Y_train.getnnz(axis=0)
             if vectors is None and self.tower_ is not None:
                 vectors = self.tower_.embed(X)
             meta_scores = self.meta_scores(X, vectors)
@@ -326,7 +324,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         evidence = self._evidence(label_scores, meta_scores, vectors)
         weights = {name: w for name, w in self.combination_.weights.items() if w}
         added = {name: np.float32(w) * evidence[name] for name, w in weights.items()}
-        base = self.combination_.base(self.unseen_)
+        base = self.combination_.base(self._unseen())
         return added | {"base": np.full(label_scores.shape, base, dtype=np.float32)}
 
     def needs_classifier(self, tower):
@@ -354,7 +352,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if hasattr(tower, "embed"):
             self.tower_ = tower
         self.cooccurrence_ = None
-        self._count(Y)  # after a fit out of a cache that an earlier state filled, too
+        self.label_counts_ = Y.getnnz(axis=0)  # a cached fit of before does not know them
         if self.combine == "learned":
             if self.tower_ is not None:
                 self.neighbors_ = LabelNeighbors(tower.embed(X), Y)
@@ -411,12 +409,7 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         self.classes_ = np.arange(Y.shape[1])
         self.classifier_ = self.retriever_ = None
         self.combination_ = self.tower_ = self.neighbors_ = self.cooccurrence_ = None
-        self._count(Y)
-
-    def _count(self, Y):
-        """What is kept of how many training texts each label has."""
-        n_texts = Y.getnnz(axis=0)
-        self.rarity_, self.unseen_ = rarity(n_texts).astype(np.float32), n_texts == 0
+        self.label_counts_ = Y.getnnz(axis=0)
 
     def _fit_parts(self, X, Y):
         if self.retriever is not None:
@@ -483,7 +476,8 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         scores = np.clip(scores, LEAST, 1 - LEAST)
         evidence = {"retrieval": np.log(scores / (1 - scores))}
         if self._has_weight("rare_retrieval"):
-            evidence["rare_retrieval"] = self.rarity_ * _over_the_best(evidence["retrieval"])
+            of_rare = rarity(self.label_counts_).astype(np.float32)
+            evidence["rare_retrieval"] = of_rare * _over_the_best(evidence["retrieval"])
         if meta_scores is not None:
             means = mean_meta_scores(meta_scores, self.label_to_meta_, self.mean)
             has_none = np.asarray(self.label_to_meta_.sum(axis=1)).ravel() == 0
@@ -495,6 +489,10 @@ class MetaLabelReranker(SavedModelMixin, TransformerMixin, ClassifierMixin, Base
         if self._has_weight("co_occurrence") and self.cooccurrence_ is not None:
             evidence["co_occurrence"] = self.cooccurrence_.lift(scores)
         return evidence
+
+    def _unseen(self):
+        """Which labels have no training text, (L,) bool; None for models saved before."""
+        return None if self.label_counts_ is None else self.label_counts_ == 0
 
     def _has_weight(self, name):
         """Whether a kind of evidence counts; before anything is learned, each may."""

@@ -68,7 +68,7 @@ TRAINING_TEXTS = ("train_texts_", "train_labels_")
 ADDED_SINCE: dict[str, dict] = {
     "Combination": {"unseen_shift": 0.0},
     "Decision": {"at_least_one": False},
-    "MetaLabelReranker": {"cooccurrence_": None, "rarity_": None, "unseen_": None},
+    "MetaLabelReranker": {"cooccurrence_": None, "label_counts_": None},
 }
 
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.

@@ -504,13 +504,13 @@ def test_no_shift_to_more_unseen_labels_than_there_are():
     assert with_unseen_shift(before, evidence, Y_train) == before
 
 
-@pytest.mark.parametrize(("sure", "shift"), [(30.0, -20.0), (-30.0, 20.0)])
+@pytest.mark.parametrize(("sure", "shift"), [(30.0, -20.0), (-30.0, 0.0)])
 def test_shift_is_bounded(sure, shift):
-    """A text that is a label's own is as sure as can be."""
+    """A text that is a label's own is as sure as can be; what is all but impossible is left."""
     Y_train, evidence, is_unseen = make_unseen(n_rows=3)
     evidence["retrieval"][:, is_unseen] = sure + evidence["retrieval"][:, is_unseen]
     found = with_unseen_shift(Combination({"retrieval": 2.0}), evidence, Y_train)
-    assert found.unseen_shift in (shift, 0.0)
+    assert found.unseen_shift == shift
 
 
 def test_unseen_shift_counts_only_where_labels_are_known_to_be_unseen():

@@ -28,7 +28,7 @@ from skrr2qc._training import sigmoid
 from skrr2qc.classifiers import rerank_scores
 from skrr2qc.classifiers._combination import Combination, fit_combination
 from skrr2qc.classifiers._cooccurrence import LabelCooccurrence
-from skrr2qc.classifiers._neighbors import LabelNeighbors, rarity
+from skrr2qc.classifiers._neighbors import LabelNeighbors
 from skrr2qc.metrics import jain_propensities, ndcg_at_k, precision_at_k
 from skrr2qc.metrics.scorers import ndcg_at_5_scorer
 from skrr2qc.model_selection import MultilabelStratifiedKFold, train_holdout_split
@@ -809,7 +809,7 @@ def test_retrieval_of_rare_labels_counts_from_the_ten_best_labels(data):
     counts, log_odds = np.array([0, 2, 10] + [200] * 9), rng.normal(size=(4, 12))
     scores = 1 / (1 + np.exp(-log_odds))
     reranker = MetaLabelReranker(LINEAR, retriever=LINEAR, label_to_meta=MAP).fit(X, Y)
-    reranker.rarity_ = rarity(counts)
+    reranker.label_counts_ = counts
     reranker.combination_ = Combination({"retrieval": 1.0, "rare_retrieval": 1.0})
     found = reranker._evidence(scores, None, None)["rare_retrieval"]
     for row, values in zip(log_odds, found, strict=True):

@@ -1427,7 +1427,7 @@ def test_nothing_to_rerank_by(labelled_texts):
     assert make_classifier(head=FOREIGN).fit(X, Y).reranker_ is None
     asked = make_classifier(head=FOREIGN, reranker=MetaLabelReranker(combine="learned")).fit(X, Y)
     assert list(asked.reranker_.combination_.weights) == ["retrieval", "rare_retrieval"]
-    asked.reranker_.rarity_ = np.zeros(Y.shape[1], dtype=np.float32)
+    asked.reranker_.label_counts_ = np.full(Y.shape[1], 10**6)  # none is rare
     order = np.argsort(-asked.reranker_.predict_proba(X), axis=1, kind="stable")
     retrieved = asked.retriever_.predict_proba(X)
     assert_array_equal(order, np.argsort(-retrieved, axis=1, kind="stable"))
