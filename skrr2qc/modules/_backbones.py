@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._dropout import ByteDropout
+from ._max_over_time import max_over_time
 
 
 def mean_pool(hidden: Tensor, attention_mask: Tensor) -> Tensor:
@@ -47,6 +48,15 @@ class _Backbone(nn.Module):
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vector of each text; (B, T, D) -> (B, D)."""
         return F.normalize(mean_pool(hidden.float(), attention_mask), dim=-1)
+
+    def vectors(self, attention_mask: Tensor, input_ids=None, hidden=None) -> Tensor:
+        """What `pool` makes of the hidden states, where nobody else needs these; (B, D)."""
+        return self.pool(self(input_ids, attention_mask, hidden), attention_mask)
+
+    def vectors_and_states(self, attention_mask: Tensor, input_ids: Tensor, is_chosen: Tensor):
+        """Vectors (B, D), and hidden states of the chosen tokens alone, (S, D)."""
+        hidden = self(input_ids, attention_mask)
+        return self.pool(hidden, attention_mask), hidden[is_chosen]
 
     def freeze(self, n_frozen_layers: int) -> None:
         """Let only the layers above some be trained; 0 trains all, the embeddings included.
@@ -110,12 +120,37 @@ class _Convolutions(nn.Module):
         self.filters = nn.ModuleList(nn.Conv1d(n_inputs, n_filters, w) for w in self.widths)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        passed, inputs = hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
+        passed, inputs = self._split(hidden)
         is_token = attention_mask.unsqueeze(-1)
         inputs = (inputs * is_token).transpose(1, 2)  # (B, T, I) -> (B, I, T)
         each = [F.relu(f(F.pad(inputs, (0, f.kernel_size[0] - 1)))) for f in self.filters]
         maps = torch.cat(each, dim=1).transpose(1, 2)  # (B, T, 3 * filters)
         return torch.cat([passed.to(maps.dtype), maps * is_token], dim=2)
+
+    def maxima(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Maximum over time of each filter, without the states it is the maximum of; (B, 3F)."""
+        inputs = self._split(hidden)[1] * attention_mask.unsqueeze(-1)
+        found = [
+            max_over_time(F.pad(inputs, (0, 0, 0, f.kernel_size[0] - 1)), f, attention_mask)
+            for f in self.filters
+        ]
+        return torch.cat(found, dim=1)
+
+    def states_at(self, hidden: Tensor, attention_mask: Tensor, is_chosen: Tensor) -> Tensor:
+        """What `forward` gives at chosen tokens, and nowhere else; (S, D)."""
+        passed, inputs = self._split(hidden)
+        inputs = F.pad(inputs * attention_mask.unsqueeze(-1), (0, 0, 0, max(self.widths) - 1))
+        texts, tokens = is_chosen.nonzero(as_tuple=True)
+        first = (texts * inputs.shape[1] + tokens).unsqueeze(1)
+        states = [passed[is_chosen]]
+        for f in self.filters:
+            steps = torch.arange(f.kernel_size[0], device=first.device)
+            windows = F.embedding(first + steps, inputs.flatten(0, 1))  # (S, w, I)
+            states.append(F.relu(F.linear(windows.mT.flatten(1), f.weight.flatten(1), f.bias)))
+        return torch.cat([state.to(states[-1].dtype) for state in states], dim=1)
+
+    def _split(self, hidden):
+        return hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
 
 
 class CompactBackbone(_Backbone):
@@ -187,13 +222,29 @@ class CompactBackbone(_Backbone):
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vector of each text: mean of its tokens beside the maximum of its filters."""
+        maxima = hidden[:, :, self.n_bag :].amax(dim=1)  # padding is 0, and no filter is below
+        return self._join(hidden, attention_mask, maxima)
+
+    def vectors(self, attention_mask: Tensor, input_ids=None, hidden=None) -> Tensor:
+        if not len(self.layers):  # they are below, and `hidden` is what came out of them
+            return super().vectors(attention_mask, input_ids, hidden)
+        hidden = self.embeddings(input_ids) if hidden is None else hidden
+        attention_mask = attention_mask.bool()
+        return self._join(hidden, attention_mask, self.layers[0].maxima(hidden, attention_mask))
+
+    def vectors_and_states(self, attention_mask: Tensor, input_ids: Tensor, is_chosen: Tensor):
+        hidden, attention_mask = self.embeddings(input_ids), attention_mask.bool()
+        maxima = self.layers[0].maxima(hidden, attention_mask)
+        states = self.layers[0].states_at(hidden, attention_mask, is_chosen)
+        return self._join(hidden, attention_mask, maxima), states
+
+    def _join(self, hidden, attention_mask, maxima):
         is_kept = attention_mask.bool()
         if self.training and self.token_dropout:
             is_kept = is_kept & (
                 torch.rand(is_kept.shape, device=hidden.device) >= self.token_dropout
             )
         bag = mean_pool(hidden[:, :, : self.n_bag].float(), is_kept)
-        maxima = hidden[:, :, self.n_bag :].amax(dim=1)  # padding is 0, and no filter is below
         maxima = maxima.float()  # only now: a copy of all states would cost a tenth of a step
         maxima = F.dropout(maxima, self.filter_dropout, self.training)
         parts = [F.normalize(part, dim=-1) for part in (bag, maxima)]
@@ -322,7 +373,7 @@ class Pooled(nn.Module):
         self.backbone = backbone
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor):
-        return (self.backbone.pool(self.backbone(input_ids, attention_mask), attention_mask),)
+        return (self.backbone.vectors(attention_mask, input_ids),)
 
 
 def get_backbone(encoder):

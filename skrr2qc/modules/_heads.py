@@ -76,10 +76,8 @@ class TextTower(nn.Module):
         if hidden is None and self.lower is not None:
             hidden = self.lower_states(input_ids, attention_mask)
         if hidden is None:
-            states = self.upper(input_ids, attention_mask)
-        else:
-            states = self.upper(attention_mask=attention_mask, hidden=hidden.float())
-        return self.upper.pool(states, attention_mask)
+            return self.upper.vectors(attention_mask, input_ids)
+        return self.upper.vectors(attention_mask, hidden=hidden.float())
 
     def lower_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states below the trained layers; no dropout, no gradient."""
@@ -185,10 +183,8 @@ class MaskedLanguageModel(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, targets: Tensor):
         """Logits of the S chosen tokens (S, V), their ids (S,), and the texts' vectors (B, D)."""
-        hidden = self.backbone(input_ids, attention_mask)
-        vectors = self.backbone.pool(hidden, attention_mask)
-        is_chosen = targets != -100
-        states = hidden[is_chosen]  # (S, D): the vocabulary is scored for these alone
+        is_chosen = targets != -100  # the vocabulary is scored for these alone
+        vectors, states = self.backbone.vectors_and_states(attention_mask, input_ids, is_chosen)
         if not self.backbone.sees_whole_text:
             states = torch.cat([states, vectors[is_chosen.nonzero()[:, 0]]], dim=1)
         states = self.norm(F.gelu(self.transform(states)))

@@ -69,8 +69,7 @@ class RankingPretrainer(nn.Module):
         logits, chosen, vectors = self.language_model(input_ids, attention_mask, targets)
         queries = self.projection(vectors)
         with torch.no_grad():
-            states = self.key_backbone(key_ids, key_mask)
-            keys = self.key_projection(self.key_backbone.pool(states, key_mask))
+            keys = self.key_projection(self.key_backbone.vectors(key_mask, key_ids))
         return logits, chosen, queries.float(), keys.float()
 
     @torch.no_grad()

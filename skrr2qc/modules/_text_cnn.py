@@ -1,8 +1,9 @@
 """Convolutional text classifier."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ._max_over_time import max_over_time
 
 
 class TextCNN(nn.Module):
@@ -45,15 +46,12 @@ class TextCNN(nn.Module):
         self.linear = nn.Linear(n_filters * len(widths), n_labels)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor):
-        embedded = self.embeddings(input_ids).transpose(1, 2)  # (B, T) -> (B, E, T)
+        embedded = self.embeddings(input_ids)  # (B, T) -> (B, T, E)
         pooled = []
         for convolution in self.convolutions:
-            width = convolution.kernel_size[0]
-            maps = F.relu(convolution(embedded))  # (B, F, T - width + 1)
-            is_inside = attention_mask[
-                :, width - 1 :
-            ].clone()  # windows that end before the padding
+            is_inside = attention_mask[:, convolution.kernel_size[0] - 1 :].bool()  # window ends
+            is_inside = is_inside.clone()
             is_inside[:, 0] = True  # a text shorter than the filter keeps its one, padded, window
-            pooled.append(maps.masked_fill(~is_inside[:, None, :], 0.0).amax(dim=2))
+            pooled.append(max_over_time(embedded, convolution, is_inside))
         features = torch.cat(pooled, dim=1)
         return self.linear(self.dropout(features)), features

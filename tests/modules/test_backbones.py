@@ -52,6 +52,28 @@ def make_batch(n_texts=4, n_tokens=7, vocab_size=15, seed=0):
 # ------------------------------------------------------------------------------------ pooling
 
 
+@pytest.mark.parametrize("is_training", [False, True])
+def test_vectors_are_pooled_states(backbone, is_training):
+    backbone.train(is_training)
+    ids, mask = make_batch()
+    found = []
+    for function in (backbone.vectors, lambda mask, ids: backbone.pool(backbone(ids, mask), mask)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)  # the same dropout
+            found.append(function(mask, ids))
+    torch.testing.assert_close(*found)
+
+
+def test_states_of_chosen_tokens(backbone):
+    ids, mask = make_batch()
+    is_chosen = mask & (torch.arange(mask.numel()).view_as(mask) % 3 == 0)
+    vectors, states = backbone.vectors_and_states(mask, ids, is_chosen)
+    hidden = backbone(ids, mask)
+    torch.testing.assert_close(states, hidden[is_chosen])
+    torch.testing.assert_close(vectors, backbone.pool(hidden, mask))
+    assert backbone.vectors_and_states(mask, ids, mask & False)[1].shape == (0, hidden.shape[2])
+
+
 def test_mean_pool_by_hand():
     hidden = torch.tensor(
         [[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]], [[5.0, 6.0], [7.0, 7.0], [8.0, 8.0]]]
