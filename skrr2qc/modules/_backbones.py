@@ -84,17 +84,21 @@ class _Backbone(nn.Module):
         """
         if n_frozen_layers == 0:
             return None, copy.deepcopy(self).requires_grad_(True)
-        layers = list(self.layers)
-        shared = [self.embeddings, *layers, *self._read_by_layers()]
+        layers, between = list(self.layers), self._below_layers()
+        shared = [self.embeddings, *between, *layers, *self._read_by_layers()]
         lower = copy.deepcopy(self, {id(part): part for part in shared})
         lower._keep_layers(slice(None, n_frozen_layers))
-        left_out = {id(layer): nn.Identity() for layer in layers[:n_frozen_layers]}
+        left_out = {id(part): nn.Identity() for part in [*between, *layers[:n_frozen_layers]]}
         upper = copy.deepcopy(self, {id(self.embeddings): _GivenHidden(), **left_out})
         upper._keep_layers(slice(n_frozen_layers, None))
         return lower, upper.requires_grad_(True)
 
     def _keep_layers(self, kept: slice) -> None:
         raise NotImplementedError
+
+    def _below_layers(self) -> list:
+        """Modules between the embeddings and the first layer."""
+        return []
 
     def _read_by_layers(self) -> list:
         """What else the layers look into, and must find unchanged where they are shared."""
@@ -336,9 +340,15 @@ class PretrainedBackbone(_Backbone):
         self.to(self.word_embeddings.weight.device)  # a part may have moved with a head before
         ids = torch.ones(1, 3, dtype=torch.long, device=self.word_embeddings.weight.device)
         mask = torch.ones_like(ids)
-        with torch.no_grad():
-            whole = self.eval()(ids, mask)
-            parts = upper.eval()(attention_mask=mask, hidden=lower.eval()(ids, mask))
+        try:
+            with torch.no_grad():
+                whole = self.eval()(ids, mask)
+                parts = upper.eval()(attention_mask=mask, hidden=lower.eval()(ids, mask))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise TypeError(
+                f"{type(self.network).__name__} does not read tokens, or hidden states in their "
+                f"place, as encoders do: {error}. Take another encoder, or use it as a vectorizer."
+            ) from error
         if not torch.allclose(whole, parts, atol=1e-4):
             raise TypeError(
                 f"{type(self.network).__name__} cannot be cut between its layers. "
@@ -355,6 +365,10 @@ class PretrainedBackbone(_Backbone):
             f"No list of {depth} layers in {type(self.network).__name__}: only encoders built of "
             "equal transformer layers can be fine-tuned. Use it as a vectorizer instead."
         )
+
+    def _below_layers(self) -> list:
+        projection = getattr(self.network, "embeddings_project", None)  # ELECTRA's, RoFormer's
+        return [] if projection is None else [projection]
 
     def _read_by_layers(self) -> list:
         return [self.network.config]

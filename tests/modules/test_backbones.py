@@ -327,6 +327,34 @@ def test_frozen_below_some_layers(n_frozen_layers):
         assert trained == {name for name, _ in backbone.named_parameters()}
 
 
+@pytest.mark.parametrize("n_frozen_layers", [0, 1, 4])
+def test_narrow_embeddings_are_widened_once(n_frozen_layers):
+    """ELECTRA has a projection between its embeddings and its layers."""
+    from transformers import ElectraConfig, ElectraModel
+
+    sizes = {name: value for name, value in bert_config().to_dict().items() if "_size" in name}
+    heads = {"num_hidden_layers": 4, "num_attention_heads": 2}
+    config = ElectraConfig(**sizes | {"embedding_size": 8}, **heads)
+    backbone = PretrainedBackbone(config.to_dict(), network=ElectraModel(config)).eval()
+    ids, mask = make_batch()
+    lower, upper = backbone.split(n_frozen_layers)
+    if n_frozen_layers:
+        found = upper.eval()(attention_mask=mask, hidden=lower.eval()(ids, mask))
+        assert not any("project" in name for name, _ in upper.named_parameters())
+    else:
+        found = upper.eval()(ids, mask)
+    torch.testing.assert_close(found, backbone(ids, mask))
+
+
+def test_network_that_reads_something_else():
+    from transformers import T5Config, T5Model
+
+    config = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    backbone = PretrainedBackbone(config.to_dict(), network=T5Model(config))
+    with pytest.raises(TypeError, match="T5Model does not read tokens.*input_ids.*vectorizer"):
+        backbone.split(1)
+
+
 def test_network_without_equal_layers():
     class Network(torch.nn.Module):
         def __init__(self):
