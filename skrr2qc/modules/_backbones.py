@@ -1,7 +1,7 @@
 """Backbones: token ids to one hidden state a token, and one vector a text."""
 
 import copy
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -109,8 +109,10 @@ class _GivenHidden(nn.Module):
     """Stands in for the embeddings above a frozen part: hands on the hidden states it is given."""
 
     def forward(self, *args, **kwargs):
-        given = (x for x in [*args, *kwargs.values()] if isinstance(x, Tensor) and x.ndim == 3)
-        return next(given)
+        for given in [*args, *kwargs.values()]:
+            if isinstance(given, Tensor) and given.ndim == 3:
+                return given
+        raise ValueError("no hidden states reach the embeddings")
 
 
 class _Convolutions(nn.Module):
@@ -141,7 +143,7 @@ class _Convolutions(nn.Module):
         return torch.cat(found, dim=1)
 
     def states_at(self, hidden: Tensor, attention_mask: Tensor, is_chosen: Tensor) -> Tensor:
-        """What `forward` gives at chosen tokens, and nowhere else; (S, D)."""
+        """What `forward` gives at chosen tokens, none of them padding; (S, D)."""
         passed, inputs = self._split(hidden)
         inputs = F.pad(inputs * attention_mask.unsqueeze(-1), (0, 0, 0, max(self.widths) - 1))
         texts, tokens = is_chosen.nonzero(as_tuple=True)
@@ -248,7 +250,8 @@ class CompactBackbone(_Backbone):
             is_kept = is_kept & (
                 torch.rand(is_kept.shape, device=hidden.device) >= self.token_dropout
             )
-        bag = mean_pool(hidden[:, :, : self.n_bag].float(), is_kept)
+        bag = hidden[:, :, : self.n_bag].to(maxima.dtype)  # rounded as states are, wherever from
+        bag = mean_pool(bag.float(), is_kept)
         maxima = maxima.float()  # only now: a copy of all states would cost a tenth of a step
         maxima = F.dropout(maxima, self.filter_dropout, self.training)
         parts = [F.normalize(part, dim=-1) for part in (bag, maxima)]
@@ -340,20 +343,18 @@ class PretrainedBackbone(_Backbone):
         self.to(self.word_embeddings.weight.device)  # a part may have moved with a head before
         ids = torch.ones(1, 3, dtype=torch.long, device=self.word_embeddings.weight.device)
         mask = torch.ones_like(ids)
-        try:
-            with torch.no_grad():
+        name = type(self.network).__name__
+        is_strange = f"{name} does not read tokens as encoders do. Take another encoder."
+        is_whole = (
+            f"{name} cannot be cut between its layers. Set n_frozen_layers=0 to train all of it."
+        )
+        with torch.no_grad():
+            with _refusing(is_strange):
                 whole = self.eval()(ids, mask)
+            with _refusing(is_whole):
                 parts = upper.eval()(attention_mask=mask, hidden=lower.eval()(ids, mask))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise TypeError(
-                f"{type(self.network).__name__} does not read tokens, or hidden states in their "
-                f"place, as encoders do: {error}. Take another encoder, or use it as a vectorizer."
-            ) from error
         if not torch.allclose(whole, parts, atol=1e-4):
-            raise TypeError(
-                f"{type(self.network).__name__} cannot be cut between its layers. "
-                "Set n_frozen_layers=0 to train all of it."
-            )
+            raise TypeError(is_whole)
 
     def _home_of_layers(self):
         depth = self.network.config.num_hidden_layers
@@ -406,6 +407,17 @@ def get_backbone(encoder):
             "make_pipeline(encoder, part)."
         )
     return backbone
+
+
+@contextmanager
+def _refusing(advice):
+    """Puts advice before what a network says of inputs that are not for it."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise TypeError(f"{advice} It says: {error}") from error
 
 
 def _build_network(config):

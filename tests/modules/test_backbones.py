@@ -53,15 +53,16 @@ def make_batch(n_texts=4, n_tokens=7, vocab_size=15, seed=0):
 
 
 @pytest.mark.parametrize("is_training", [False, True])
-def test_vectors_are_pooled_states(backbone, is_training):
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_vectors_are_pooled_states(backbone, is_training, is_mixed):
     backbone.train(is_training)
     ids, mask = make_batch()
     found = []
     for function in (backbone.vectors, lambda mask, ids: backbone.pool(backbone(ids, mask), mask)):
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=is_mixed):
             torch.manual_seed(1)  # the same dropout
             found.append(function(mask, ids))
-    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*found)  # also where states have eight bits
 
 
 def test_states_of_chosen_tokens(backbone):
@@ -346,12 +347,31 @@ def test_narrow_embeddings_are_widened_once(n_frozen_layers):
     torch.testing.assert_close(found, backbone(ids, mask))
 
 
+def test_network_that_widens_within_its_encoder():
+    from transformers import RemBertConfig, RemBertModel
+
+    sizes = {name: value for name, value in bert_config().to_dict().items() if "_size" in name}
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "input_embedding_size": 8}
+    config = RemBertConfig(**sizes, **heads)
+    backbone = PretrainedBackbone(config.to_dict(), network=RemBertModel(config))
+    with pytest.raises(TypeError, match="RemBertModel cannot be cut.*n_frozen_layers=0.*shapes"):
+        backbone.split(1)
+    assert backbone.split(0)[0] is None
+
+
+def test_want_of_memory_is_not_taken_for_another_kind_of_network():
+    backbone, error = make_pretrained(), torch.OutOfMemoryError("no memory")
+    is_full = mock.patch.object(backbone.network, "forward", side_effect=error)
+    with is_full, pytest.raises(torch.OutOfMemoryError, match="no memory"):
+        backbone.split(1)
+
+
 def test_network_that_reads_something_else():
     from transformers import T5Config, T5Model
 
     config = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
     backbone = PretrainedBackbone(config.to_dict(), network=T5Model(config))
-    with pytest.raises(TypeError, match="T5Model does not read tokens.*input_ids.*vectorizer"):
+    with pytest.raises(TypeError, match="T5Model does not read tokens.*another encoder.*input_ids"):
         backbone.split(1)
 
 
