@@ -72,10 +72,10 @@ class _MaximaOfConvolution(torch.autograd.Function):
 def _of_tokens(gradient, weight, places, n_rows):
     """Each token's sum over the filters that chose a window with it, (n_rows, I)."""
     n_texts, n_filters = places.shape
-    order = places.flatten().argsort()
+    places, order = places.flatten().sort()
     filters = torch.arange(n_filters).repeat(n_texts)[order]
     shares = gradient.flatten()[order]
-    offsets = torch.searchsorted(places.flatten()[order], torch.arange(n_rows))
+    offsets = torch.searchsorted(places, torch.arange(n_rows))
     found = weight.new_zeros(n_rows, weight.shape[1])
     for step, slices in enumerate(weight.permute(2, 0, 1).contiguous()):  # (w, F, I)
         added = F.embedding_bag(filters, slices, offsets, mode="sum", per_sample_weights=shares)

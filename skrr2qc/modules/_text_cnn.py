@@ -49,8 +49,8 @@ class TextCNN(nn.Module):
         embedded = self.embeddings(input_ids)  # (B, T) -> (B, T, E)
         pooled = []
         for convolution in self.convolutions:
-            is_inside = attention_mask[:, convolution.kernel_size[0] - 1 :].bool()  # window ends
-            is_inside = is_inside.clone()
+            last = convolution.kernel_size[0] - 1  # of a window, which ends before the padding
+            is_inside = attention_mask[:, last:].bool().clone()
             is_inside[:, 0] = True  # a text shorter than the filter keeps its one, padded, window
             pooled.append(max_over_time(embedded, convolution, is_inside))
         features = torch.cat(pooled, dim=1)
