@@ -90,7 +90,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         Label columns 0..L-1.
     C_ : float
         Penalty in use.
-    coef_ : csr_matrix of shape (L, n_features), float32
+    coef_ : csc_matrix of shape (L, n_features), float32
         Pruned weights; empty rows for labels without examples or in every training text.
     intercept_ : ndarray of shape (L,), float32
     calibration_ : tuple of two floats
@@ -354,7 +354,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         lowest, highest = _score_bounds(features, coef[learnable], intercept[learnable])
         intercept[counts == 0] = lowest - 1
         intercept[counts == n_samples] = highest + 1
-        return coef, intercept
+        return coef.tocsc(), intercept  # by feature, as a text asks for them
 
     def _n_negatives(self, n_labels):
         if isinstance(self.n_negatives, str):
@@ -375,7 +375,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     def _score_blocks(self, n_samples, features_of):
         n_labels = len(self.classes_)
-        weights = self.coef_.T.tocsr()  # once: scipy would convert it for every block
+        weights = self.coef_.T.tocsr()  # nothing to do, but for models saved by label
         scores = np.empty((n_samples, n_labels), dtype=np.float32)
         n_rows = max(1, _BLOCK_ENTRIES // n_labels)
         for start in range(0, n_samples, n_rows):

@@ -1,5 +1,7 @@
 """TfidfLinearClassifier: rankings, absent labels, languages, choices made on held-out rows."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -63,6 +65,14 @@ def test_equals_one_linear_svc_per_label(data, monkeypatch):
         for y in Y.T
     ]
     assert_allclose(classifier.decision_function(X), np.transpose(expected), atol=1e-4)
+
+
+def test_weights_lie_by_feature_and_those_saved_by_label_score_the_same(data, fitted):
+    X, _ = data
+    assert fitted.coef_.format == "csc"  # turning millions of weights takes longer than one text
+    by_label = copy(fitted)
+    by_label.coef_ = fitted.coef_.tocsr()
+    assert_array_equal(by_label.decision_function(X), fitted.decision_function(X))
 
 
 def test_pruning_keeps_the_ranking(data, fitted, monkeypatch):
