@@ -152,7 +152,8 @@ class ClassCenterHead(
     docs/decisions/0004 for what that does to the weight of the class-center loss. The asymmetric
     and focal losses are summed over labels, too; "zlpr" compares all labels of a text in one
     logarithm, so that it, and a callable that averages over labels, weigh less beside the
-    other terms.
+    other terms. The filters of the compact backbone learn the labels without its bag of words as
+    well: "filters" in the history is the same loss on their scores alone (docs/decisions/0030).
 
     References
     ----------
@@ -541,6 +542,8 @@ class ClassCenterHead(
         sizes = [logits.shape[1], *(z.shape[1] for z in further)]
         Y, *further_targets = targets.split(sizes, dim=1)
         terms = {name: loss(logits, Y)}
+        for part, part_logits in self.module_.part_logits(features).items():
+            terms[part] = loss(part_logits, Y)
         if self.class_center_weight:
             distance = class_center_loss(features, Y, centers, form=self.class_center_form)
             terms["class_center"] = self.class_center_weight * distance

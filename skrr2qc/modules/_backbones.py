@@ -58,6 +58,10 @@ class _Backbone(nn.Module):
         hidden = self(input_ids, attention_mask)
         return self.pool(hidden, attention_mask), hidden[is_chosen]
 
+    def parts(self, vectors: Tensor) -> dict:
+        """Parts of texts' vectors that learn the labels by themselves, too: name to (B, D)."""
+        return {}
+
     def freeze(self, n_frozen_layers: int) -> None:
         """Let only the layers above some be trained; 0 trains all, the embeddings included.
 
@@ -243,6 +247,11 @@ class CompactBackbone(_Backbone):
         maxima = self.layers[0].maxima(hidden, attention_mask)
         states = self.layers[0].states_at(hidden, attention_mask, is_chosen)
         return self._join(hidden, attention_mask, maxima), states
+
+    def parts(self, vectors: Tensor) -> dict:
+        """What the filters found, at unit length; they learn little that the bag tells already."""
+        no_bag = torch.zeros_like(vectors[:, : self.n_bag])
+        return {"filters": torch.cat([no_bag, vectors[:, self.n_bag :] * 2**0.5], dim=1)}
 
     def _join(self, hidden, attention_mask, maxima):
         is_kept = attention_mask.bool()

@@ -79,6 +79,12 @@ class TextTower(nn.Module):
             return self.upper.vectors(attention_mask, input_ids)
         return self.upper.vectors(attention_mask, hidden=hidden.float())
 
+    def part_logits(self, features: Tensor) -> dict:
+        """Label scores by each part that the backbone names, (B, L), with the weights of all."""
+        with torch.autocast(features.device.type, enabled=False):
+            parts = self.upper.parts(features)
+            return {name: self.head(part) for name, part in parts.items()}
+
     def lower_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states below the trained layers; no dropout, no gradient."""
         with torch.no_grad():
@@ -162,6 +168,10 @@ class FeatureTower(nn.Module):
             projected = self.projection((X - self.shift) * self.factor)
             constant = torch.ones_like(projected[:, :1])
             return F.normalize(torch.cat([projected, constant], dim=1), dim=-1)
+
+    def part_logits(self, features: Tensor) -> dict:
+        """None: features have no parts."""
+        return {}
 
 
 class MaskedLanguageModel(nn.Module):

@@ -88,6 +88,27 @@ def assert_learned(head):
 # --- learning ---------------------------------------------------------------------------------
 
 
+def test_filters_learn_the_labels_without_the_bag(labelled_texts):
+    X, Y = labelled_texts
+    encoder = RCPTEncoder(n_epochs=0, hidden_size=32, random_state=0)
+    head = ClassCenterHead(encoder, n_epochs=4, random_state=0).fit(X, Y)
+    losses = [row["filters"] for row in head.history_]
+    assert losses[-1] < losses[0]
+    vectors = torch.from_numpy(head.embed(X))
+    logits = head.module_.part_logits(vectors)["filters"].detach().numpy()
+    n_bag = head.module_.upper.n_bag
+    layer = head.module_.head
+    filters = 2**0.5 * vectors[:, n_bag:]
+    expected = layer.log_scale.exp() * filters @ layer.weight[:, n_bag:].T + layer.bias
+    assert_allclose(logits, expected.detach(), atol=1e-4)
+
+
+def test_features_have_no_filters(labelled_texts, tiny_encoder):
+    X, Y = labelled_texts
+    head = ClassCenterHead(n_epochs=1).fit(tiny_encoder.transform(X), Y)
+    assert "filters" not in head.history_[0]
+
+
 def test_learns_from_texts(head, labelled_texts):
     X, Y = labelled_texts
     head.set_params(n_epochs=10, lr=1e-2).fit(X, Y)
@@ -391,7 +412,7 @@ def test_loss_of_a_user_is_tried_once_and_before_the_encoder_is_fitted(
         return squared_hinge(logits, Y)
 
     head.set_params(loss=loss, n_epochs=1, batch_size=len(X)).fit(X, Y)
-    assert calls == [True, True]  # the trial and the one step
+    assert calls == [True] * 3  # the trial, and in the one step the texts and what filters found
     monkeypatch.setattr(RCPTEncoder, "fit", None)
     head = ClassCenterHead(RCPTEncoder(), loss=lambda logits, Y: logits.detach().mean())
     with pytest.raises(ValueError, match="`loss` .*has no gradient"):
@@ -462,8 +483,9 @@ def test_ancestors_change_what_is_learned_and_not_what_is_predicted(
 ):
     X, Y = labelled_texts
     if not on_texts:
-        X, head = tiny_encoder.transform(X), ClassCenterHead(n_epochs=2, random_state=0)
+        X, head = tiny_encoder.transform(X), ClassCenterHead(random_state=0)
     assert head.ancestor_weight > 0
+    head.set_params(n_epochs=6)
     head.set_params(labels=questions.labels, ancestor_weight=0.0, meta_weight=0.0)
     plain = head.fit(X, Y).predict_proba(X)
     assert "ancestors" not in head.history_[0]
@@ -797,12 +819,12 @@ def test_loss_of_a_user_that_turns_nan_stops_the_fit_at_its_step(head, labelled_
 
     def loss(logits, Y):
         calls.append(1)
-        return logits.square().mean() * (torch.nan if len(calls) > 3 else 1.0)
+        return logits.square().mean() * (torch.nan if len(calls) > 5 else 1.0)
 
     head.set_params(loss=loss, n_epochs=5)
     with pytest.raises(FloatingPointError, match=r"step 3: \{'label_loss': nan"):
         head.fit(*labelled_texts)
-    assert len(calls) == 4
+    assert len(calls) == 7  # once when it is tried, twice in each step
 
 
 def test_targets_stay_sparse_outside_of_batches():
