@@ -21,7 +21,7 @@ class LabelTextSimilarity(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (L,)
-    label_vectors_ : csr_matrix of shape (L, d), float32
+    label_vectors_ : csc_matrix of shape (L, d), float32
         Rows have length 1, or 0 where the vectorizer knows no part of a label's text.
     """
 
@@ -37,7 +37,7 @@ class LabelTextSimilarity(ClassifierMixin, BaseEstimator):
             self.vectorizer_ = TfidfLinearClassifier().make_vectorizer(texts).fit(texts)
         self.classes_ = np.arange(len(self.labels))
         own = self.vectorizer_.transform(list(self.labels.texts))
-        self.label_vectors_ = _unit_rows(own)
+        self.label_vectors_ = _unit_rows(own).tocsc()  # by feature, as a text asks for them
         return self
 
     def decision_function(self, X):

@@ -130,16 +130,15 @@ class _Convolutions(nn.Module):
         self.filters = nn.ModuleList(nn.Conv1d(n_inputs, n_filters, w) for w in self.widths)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        passed, inputs = self._split(hidden)
-        is_token = attention_mask.unsqueeze(-1)
-        inputs = (inputs * is_token).transpose(1, 2)  # (B, T, I) -> (B, I, T)
+        passed, inputs = self._split(hidden, attention_mask)
+        inputs = inputs.transpose(1, 2)  # (B, T, I) -> (B, I, T)
         each = [F.relu(f(F.pad(inputs, (0, f.kernel_size[0] - 1)))) for f in self.filters]
         maps = torch.cat(each, dim=1).transpose(1, 2)  # (B, T, 3 * filters)
-        return torch.cat([passed.to(maps.dtype), maps * is_token], dim=2)
+        return torch.cat([passed.to(maps.dtype), maps * attention_mask.unsqueeze(-1)], dim=2)
 
     def maxima(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Maximum over time of each filter, without the states it is the maximum of; (B, 3F)."""
-        inputs = self._split(hidden)[1] * attention_mask.unsqueeze(-1)
+        _, inputs = self._split(hidden, attention_mask)
         found = [
             max_over_time(F.pad(inputs, (0, 0, 0, f.kernel_size[0] - 1)), f, attention_mask)
             for f in self.filters
@@ -148,8 +147,8 @@ class _Convolutions(nn.Module):
 
     def states_at(self, hidden: Tensor, attention_mask: Tensor, is_chosen: Tensor) -> Tensor:
         """What `forward` gives at chosen tokens, none of them padding; (S, D)."""
-        passed, inputs = self._split(hidden)
-        inputs = F.pad(inputs * attention_mask.unsqueeze(-1), (0, 0, 0, max(self.widths) - 1))
+        passed, inputs = self._split(hidden, attention_mask)
+        inputs = F.pad(inputs, (0, 0, 0, max(self.widths) - 1))
         texts, tokens = is_chosen.nonzero(as_tuple=True)
         first = (texts * inputs.shape[1] + tokens).unsqueeze(1)
         states = [passed[is_chosen]]
@@ -159,8 +158,10 @@ class _Convolutions(nn.Module):
             states.append(F.relu(F.linear(windows.mT.flatten(1), f.weight.flatten(1), f.bias)))
         return torch.cat([state.to(states[-1].dtype) for state in states], dim=1)
 
-    def _split(self, hidden):
-        return hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
+    def _split(self, hidden, attention_mask):
+        """What passes beside the filters, and what they read, 0 at padding; (B, T, P), (B, T, I)."""
+        passed, inputs = hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
+        return passed, inputs * attention_mask.unsqueeze(-1)
 
 
 class CompactBackbone(_Backbone):
