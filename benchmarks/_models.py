@@ -100,7 +100,8 @@ def _peer(name, seed, encoder, labels):
 def _ablation(seed, encoder, labels, *, pretraining=None, center_weight=0.0, reranker=None):
     """The paper's method in parts: no channel beside the tower, none of the losses added since."""
     head = ClassCenterHead(
-        loss="bce", ancestor_weight=0.0, meta_weight=0.0, class_center_weight=center_weight,
+        loss="bce", ancestor_weight=0.0, meta_weight=0.0, filter_weight=0.0,
+        class_center_weight=center_weight,
         center_init="means",
     )  # fmt: skip
     composite = _composite(

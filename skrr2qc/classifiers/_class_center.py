@@ -88,6 +88,9 @@ class ClassCenterHead(
     meta_weight : float, default=0.3
         Factor on the cross-entropy of one more layer of scores, of the meta-labels of `labels`,
         which stays: `meta_scores`. No effect without meta-labels.
+    filter_weight : float, default=1.0
+        Factor on the loss on label scores by the filters of the compact backbone alone, without
+        its bag of words, under the same weights. No effect on other backbones and on features.
     n_frozen_layers : int, default=None
         Layers that are not trained, counted from below, with the embeddings; 0 trains all.
         None leaves it to the backbone: half of a pretrained one, none of the compact one.
@@ -152,8 +155,8 @@ class ClassCenterHead(
     docs/decisions/0004 for what that does to the weight of the class-center loss. The asymmetric
     and focal losses are summed over labels, too; "zlpr" compares all labels of a text in one
     logarithm, so that it, and a callable that averages over labels, weigh less beside the
-    other terms. The filters of the compact backbone learn the labels without its bag of words as
-    well: "filters" in the history is the same loss on their scores alone (docs/decisions/0030).
+    other terms. With the compact backbone a callable is called twice a step: for whole texts, and
+    for what the filters found, "filters" in the history (docs/decisions/0030).
 
     References
     ----------
@@ -181,6 +184,7 @@ class ClassCenterHead(
         loss=None,
         ancestor_weight=0.3,
         meta_weight=0.3,
+        filter_weight=1.0,
         n_frozen_layers=None,
         n_epochs=None,
         lr=None,
@@ -207,6 +211,7 @@ class ClassCenterHead(
         self.loss = loss
         self.ancestor_weight = ancestor_weight
         self.meta_weight = meta_weight
+        self.filter_weight = filter_weight
         self.n_frozen_layers = n_frozen_layers
         self.n_epochs = n_epochs
         self.lr = lr
@@ -420,6 +425,7 @@ class ClassCenterHead(
         parts = hold_out(inputs, Y, self.validation_fraction, rng)
         inputs, Y = parts[0]
         self.module_ = self._start_module(inputs, Y.shape[1], rng)
+        self.module_.scores_parts = self.filter_weight > 0
         states = self._lower_states([ids for ids, _ in parts], device)
         batches = self._batches(inputs, states=states[0])
         embeddings = collect_outputs(TowerVectors(self.module_), batches, device)
@@ -539,11 +545,12 @@ class ClassCenterHead(
 
     def _loss_terms(self, name, loss, kinds, outputs, targets):
         logits, features, centers, *further = outputs
-        sizes = [logits.shape[1], *(z.shape[1] for z in further)]
+        sizes = [z.shape[1] for z in (logits, *further)]
         Y, *further_targets = targets.split(sizes, dim=1)
+        logits, *by_filters = logits.split(len(features))
         terms = {name: loss(logits, Y)}
-        for part, part_logits in self.module_.part_logits(features).items():
-            terms[part] = loss(part_logits, Y)
+        for part_logits in by_filters:
+            terms["filters"] = self.filter_weight * loss(part_logits, Y)
         if self.class_center_weight:
             distance = class_center_loss(features, Y, centers, form=self.class_center_form)
             terms["class_center"] = self.class_center_weight * distance

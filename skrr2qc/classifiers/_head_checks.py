@@ -40,6 +40,7 @@ def check_head(head):
         check_choice(head.loss, "loss", LOSSES)
     check_number(head.ancestor_weight, "ancestor_weight", minimum=0)
     check_number(head.meta_weight, "meta_weight", minimum=0)
+    check_number(head.filter_weight, "filter_weight", minimum=0)
     _check_training(head)
     check_seed(head.random_state)
     resolve_device(head.device)

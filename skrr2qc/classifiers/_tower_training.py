@@ -113,7 +113,7 @@ def label_loss(loss, Y):
     """
     n_labels = Y.shape[1]
     if callable(loss):
-        return "label_loss", loss
+        return "label_loss", partial(_with_own_targets, loss)
     # Summed over labels, a text weighs the same whatever their number.
     functions = {
         "bce": partial(_summed, multilabel_cross_entropy, n_labels),
@@ -262,6 +262,10 @@ def layer_groups(module, tower, lr, decay):
 
 def _take(inputs, rows):
     return [inputs[row] for row in rows] if isinstance(inputs, list) else inputs[rows]
+
+
+def _with_own_targets(loss, logits, Y):
+    return loss(logits, Y.clone())  # which it may change; others read them, too
 
 
 def _summed(loss, n_labels, logits, Y):

@@ -58,9 +58,9 @@ class _Backbone(nn.Module):
         hidden = self(input_ids, attention_mask)
         return self.pool(hidden, attention_mask), hidden[is_chosen]
 
-    def parts(self, vectors: Tensor) -> dict:
-        """Parts of texts' vectors that learn the labels by themselves, too: name to (B, D)."""
-        return {}
+    def parts(self, vectors: Tensor) -> list[Tensor]:
+        """Parts of the texts' vectors that can learn labels by themselves, each (B, D)."""
+        return []
 
     def freeze(self, n_frozen_layers: int) -> None:
         """Let only the layers above some be trained; 0 trains all, the embeddings included.
@@ -249,10 +249,12 @@ class CompactBackbone(_Backbone):
         states = self.layers[0].states_at(hidden, attention_mask, is_chosen)
         return self._join(hidden, attention_mask, maxima), states
 
-    def parts(self, vectors: Tensor) -> dict:
-        """What the filters found, at unit length; they learn little that the bag tells already."""
+    def parts(self, vectors: Tensor) -> list[Tensor]:
+        """What the filters found, at unit length, where they are trained."""
+        if not len(self.layers):
+            return []
         no_bag = torch.zeros_like(vectors[:, : self.n_bag])
-        return {"filters": torch.cat([no_bag, vectors[:, self.n_bag :] * 2**0.5], dim=1)}
+        return [torch.cat([no_bag, vectors[:, self.n_bag :] * 2**0.5], dim=1)]
 
     def _join(self, hidden, attention_mask, maxima):
         is_kept = attention_mask.bool()

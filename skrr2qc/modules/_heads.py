@@ -41,6 +41,8 @@ class LabelHead(nn.Module):
 class TextTower(nn.Module):
     """Backbone and label head: token ids to ``(logits, features, centers)``.
 
+    In training, rows of logits follow for each part of the vectors, if `scores_parts`.
+
     Parameters
     ----------
     backbone : CompactBackbone or PretrainedBackbone
@@ -52,7 +54,11 @@ class TextTower(nn.Module):
     ----------
     lower : module or None
         The frozen part, shared with `backbone`; no submodule of this one.
+    scores_parts : bool
+        Whether parts of the vectors, as the backbone names them, have to tell labels, too.
     """
+
+    scores_parts = False
 
     def __init__(self, backbone: nn.Module, n_frozen_layers: int, head: LabelHead):
         super().__init__()
@@ -69,7 +75,9 @@ class TextTower(nn.Module):
     def forward(self, attention_mask: Tensor, input_ids=None, hidden=None):
         features = self.embed(attention_mask, input_ids, hidden)
         with torch.autocast(features.device.type, enabled=False):  # scores keep all their digits
-            return self.head(features), features, self.head.centers
+            parts = self.upper.parts(features) if self.training and self.scores_parts else []
+            logits = self.head(torch.cat([features, *parts]))  # one product: weights are large
+            return logits, features, self.head.centers
 
     def embed(self, attention_mask: Tensor, input_ids=None, hidden=None) -> Tensor:
         """Unit vectors of the texts, (B, D)."""
@@ -78,12 +86,6 @@ class TextTower(nn.Module):
         if hidden is None:
             return self.upper.vectors(attention_mask, input_ids)
         return self.upper.vectors(attention_mask, hidden=hidden.float())
-
-    def part_logits(self, features: Tensor) -> dict:
-        """Label scores by each part that the backbone names, (B, L), with the weights of all."""
-        with torch.autocast(features.device.type, enabled=False):
-            parts = self.upper.parts(features)
-            return {name: self.head(part) for name, part in parts.items()}
 
     def lower_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states below the trained layers; no dropout, no gradient."""
@@ -168,10 +170,6 @@ class FeatureTower(nn.Module):
             projected = self.projection((X - self.shift) * self.factor)
             constant = torch.ones_like(projected[:, :1])
             return F.normalize(torch.cat([projected, constant], dim=1), dim=-1)
-
-    def part_logits(self, features: Tensor) -> dict:
-        """None: features have no parts."""
-        return {}
 
 
 class MaskedLanguageModel(nn.Module):

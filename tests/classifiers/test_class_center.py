@@ -88,25 +88,64 @@ def assert_learned(head):
 # --- learning ---------------------------------------------------------------------------------
 
 
-def test_filters_learn_the_labels_without_the_bag(labelled_texts):
+def test_filters_learn_the_labels_without_the_bag(head, labelled_texts, nets):
     X, Y = labelled_texts
-    encoder = RCPTEncoder(n_epochs=0, hidden_size=32, random_state=0)
-    head = ClassCenterHead(encoder, n_epochs=4, random_state=0).fit(X, Y)
-    losses = [row["filters"] for row in head.history_]
-    assert losses[-1] < losses[0]
-    vectors = torch.from_numpy(head.embed(X))
-    logits = head.module_.part_logits(vectors)["filters"].detach().numpy()
-    n_bag = head.module_.upper.n_bag
-    layer = head.module_.head
-    filters = 2**0.5 * vectors[:, n_bag:]
-    expected = layer.log_scale.exp() * filters @ layer.weight[:, n_bag:].T + layer.bias
-    assert_allclose(logits, expected.detach(), atol=1e-4)
+    head.set_params(class_center_weight=0, n_epochs=4, batch_size=len(X), filter_weight=0.5)
+    terms = head.fit(X, Y).history_
+    assert terms[-1]["filters"] < terms[0]["filters"]
+    for row in terms:
+        assert row["loss"] == pytest.approx(row["cross_entropy"] + row["filters"], rel=1e-5)
+    module = nets[-1].module_.train()
+    n_bag, layer = module.upper.n_bag, module.head
+    ids, mask = torch.ones(2, 5, dtype=torch.long), torch.ones(2, 5, dtype=torch.bool)
+    logits, vectors, _ = module(mask, ids)
+    expected = layer.log_scale.exp() * 2**0.5 * vectors[:, n_bag:] @ layer.weight[:, n_bag:].T
+    assert_allclose(logits[2:].detach(), (expected + layer.bias).detach(), atol=1e-4)
+    assert module.eval()(mask, ids)[0].shape == (2, Y.shape[1])
 
 
-def test_features_have_no_filters(labelled_texts, tiny_encoder):
+def test_twice_the_filter_weight_is_twice_the_term(head, labelled_texts):
+    X, Y = labelled_texts
+    head.set_params(n_epochs=1, batch_size=len(X))
+    once, twice, never = (
+        clone(head).set_params(filter_weight=weight).fit(X, Y).history_[0] for weight in (1, 2, 0)
+    )
+    assert twice["filters"] == pytest.approx(2 * once["filters"], rel=1e-6)
+    assert "filters" not in never
+    assert never["cross_entropy"] == pytest.approx(once["cross_entropy"], rel=1e-6)
+
+
+def test_held_out_rows_are_judged_as_they_are_predicted(head, labelled_texts):
+    row = head.set_params(validation_fraction=0.25).fit(*labelled_texts).history_[0]
+    assert "filters" in row
+    assert "held_out_cross_entropy" in row
+    assert "held_out_filters" not in row
+
+
+@pytest.mark.parametrize("on_texts", [False, True])
+def test_only_filters_that_are_trained_have_a_loss(labelled_texts, tiny_encoder, on_texts):
     X, Y = labelled_texts
     head = ClassCenterHead(n_epochs=1).fit(tiny_encoder.transform(X), Y)
+    if on_texts:
+        head = ClassCenterHead(FrozenEstimator(tiny_encoder), n_epochs=1, n_frozen_layers=1)
+        head.fit(X, Y)
     assert "filters" not in head.history_[0]
+
+
+def test_a_loss_may_change_its_targets(head, labelled_texts):
+    """Filters are judged by the same targets: changed in place, these were changed twice."""
+
+    def smoothed(logits, Y):
+        return squared_hinge(logits, Y.mul_(0.9).add_(0.05))
+
+    def of_a_copy(logits, Y):
+        return squared_hinge(logits, 0.9 * Y + 0.05)
+
+    found, expected = (
+        clone(head).set_params(loss=loss).fit(*labelled_texts).history_[-1]["loss"]
+        for loss in (smoothed, of_a_copy)
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_learns_from_texts(head, labelled_texts):

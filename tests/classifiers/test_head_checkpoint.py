@@ -204,6 +204,7 @@ OTHER = LabelSpace(NAMES, parents=PARENTS, meta_labels=META | {"sample": ["round
         ({"loss": squared}, ["loss"]),
         ({"ancestor_weight": 0.2}, ["ancestor_weight"]),
         ({"meta_weight": 0.2}, ["meta_weight"]),
+        ({"filter_weight": 0.5}, ["filter_weight"]),
         ({"n_frozen_layers": 1}, ["n_frozen_layers"]),
         ({"n_epochs": 4}, ["n_epochs"]),
         ({"lr": 2e-3}, ["lr"]),

@@ -55,21 +55,23 @@ def make_batch(n_texts=4, n_tokens=7, vocab_size=15, seed=0):
 def test_filters_are_a_part_that_knows_nothing_of_the_bag():
     backbone = make_compact()
     ids, mask = make_batch()
-    (part,) = backbone.parts(backbone.vectors(mask, ids)).values()
+    (part,) = backbone.parts(backbone.vectors(mask, ids))
     assert_allclose(part.norm(dim=1).detach(), 1.0, rtol=1e-6)
     with torch.no_grad():
         backbone.embeddings.weight[:, : backbone.n_bag] += 1.0
-    changed = backbone.parts(backbone.vectors(mask, ids))["filters"]
+    (changed,) = backbone.parts(backbone.vectors(mask, ids))
     assert_allclose(changed.detach(), part.detach(), atol=1e-6)
     part.sum().backward()
     assert not backbone.embeddings.weight.grad[:, : backbone.n_bag].any()
     assert all(f.weight.grad.any() for f in backbone.layers[0].filters)
 
 
-def test_a_pretrained_backbone_has_no_parts():
-    backbone = make_pretrained()
+def test_only_filters_in_training_are_a_part():
     ids, mask = make_batch()
-    assert backbone.parts(backbone.vectors(mask, ids)) == {}
+    pretrained, compact = make_pretrained(), make_compact()
+    assert pretrained.parts(pretrained.vectors(mask, ids)) == []
+    lower, upper = compact.split(1)
+    assert upper.parts(upper.vectors(mask, hidden=lower(ids, mask))) == []
 
 
 @pytest.mark.parametrize("is_training", [False, True])
