@@ -159,7 +159,7 @@ class _Convolutions(nn.Module):
         return torch.cat([state.to(states[-1].dtype) for state in states], dim=1)
 
     def _split(self, hidden, attention_mask):
-        """What passes beside the filters, and what they read, 0 at padding; (B, T, P), (B, T, I)."""
+        """What passes beside filters, and what they read, 0 at padding: (B, T, P), (B, T, I)."""
         passed, inputs = hidden.split([self.n_passed, hidden.shape[2] - self.n_passed], dim=2)
         return passed, inputs * attention_mask.unsqueeze(-1)
 
