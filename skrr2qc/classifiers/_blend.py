@@ -15,7 +15,7 @@ from ._parts import logits_of
 
 _STEPS = 10  # weights are multiples of 1 / 10
 _TOLERANCE = 1.0  # standard errors of the held-out quality: what is as good as the best
-_LEAST_WEIGHT = 0.05  # of a channel that is worth its time
+_LEAST_WEIGHT = 0.05  # of a channel that is worth its time; any, if it is likeness to label texts
 _LEAST_SPREAD = 1 / 100  # of logits, as a share of their mean: what hardly varies is not blown up
 _DEPTH = 5  # labels a row is judged by
 _UNSEEN_SHARE = 0.5  # of the score of a label without training texts: its own text alone
@@ -236,7 +236,8 @@ def _choose_weights(Y, logits, scales):
     error = errors[quality == quality.max()][-1]
     is_good = quality >= quality.max() - _TOLERANCE * error
     mean = grid[is_good].mean(axis=0)
-    mean[mean < _LEAST_WEIGHT] = 0.0
+    least = [0.0 if name == "label_texts" else _LEAST_WEIGHT for name in names]
+    mean[mean < least] = 0.0
     return {n: float(w) for n, w in zip(names, mean / mean.sum(), strict=True) if w > 0}
 
 

@@ -342,7 +342,7 @@ def brute_force_weights(Y, logits, least=0.05):
     best = int(np.argmax(qualities))
     good = np.array(qualities) >= qualities[best] - errors[best]
     mean = np.array(points)[good].mean(axis=0)
-    mean = np.where(mean < least, 0.0, mean)
+    mean = np.where([m < least and n != "label_texts" for m, n in zip(mean, names, strict=True)], 0.0, mean)
     mean /= mean.sum()
     return {n: w for n, w in zip(names, mean, strict=True) if w > 0}, good.sum()
 
@@ -364,6 +364,16 @@ def test_weights_average_the_near_best_of_the_grid(names, n_labels):
     found = choose_blend(Y, logits)["weights"]
     assert list(found) == list(expected)
     assert_allclose(list(found.values()), list(expected.values()), rtol=1e-9)
+
+
+def test_a_small_weight_is_kept_for_label_texts_alone():
+    """Rare labels need them, held-out rows have few of these, and they cost next to nothing."""
+    Y, logits = make_channels(400)
+    logits = {name: logits[name] for name in ("head", "lexical")}
+    noise = np.random.default_rng(0).normal(size=Y.shape).astype(np.float32)
+    weights = choose_blend(Y, {**logits, "label_texts": noise})["weights"]
+    assert 0 < weights["label_texts"] < 0.05
+    assert choose_blend(Y, {**logits, "other": noise})["weights"].keys() == logits.keys()
 
 
 def test_weights_are_better_than_each_channel_alone():

@@ -145,8 +145,17 @@ def test_loss_of_a_user_is_tried_on_the_most_and_the_fewest_labels():
     check_loss(loss, TARGETS, "cpu")
     assert torch.equal(torch.get_rng_state(), before)
     assert seen == [((2, 3), [[1, 1, 1], [0, 0, 0]])]
-    assert label_loss(loss, TARGETS) == ("label_loss", loss)
-    assert len(seen) == 1
+    name, function = label_loss(loss, TARGETS)
+    assert (name, len(seen)) == ("label_loss", 1)
+    assert function(torch.ones(1, 3), torch.zeros(1, 3)) == 3
+    assert seen[1:] == [((1, 3), [[0, 0, 0]])]
+
+
+def test_targets_stay_as_they_are_whatever_a_loss_of_a_user_does_to_them():
+    _, loss = label_loss(lambda logits, Y: (logits - Y.mul_(2)).sum(), TARGETS)
+    targets = torch.ones(1, 3)
+    assert loss(torch.zeros(1, 3), targets) == -6
+    assert targets.tolist() == [[1, 1, 1]]
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, lambda logits, Y: (logits * 0.0).sum()])
