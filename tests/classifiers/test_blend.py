@@ -342,7 +342,7 @@ def brute_force_weights(Y, logits, least=0.05):
     best = int(np.argmax(qualities))
     good = np.array(qualities) >= qualities[best] - errors[best]
     mean = np.array(points)[good].mean(axis=0)
-    mean = np.where([m < least and n != "label_texts" for m, n in zip(mean, names, strict=True)], 0.0, mean)
+    mean = np.where((mean < least) & (np.array(names) != "label_texts"), 0.0, mean)
     mean /= mean.sum()
     return {n: w for n, w in zip(names, mean, strict=True) if w > 0}, good.sum()
 
