@@ -59,10 +59,15 @@ def _fit_some(features, columns, linear, n_negatives, seed):
         if nearness is not None:
             rows, weights = _telling_rows(positive, nearness[i], n_negatives, rng)
         model = clone(linear).fit(features[rows], is_positive[rows], sample_weight=weights)
-        weights = model.coef_[0]
-        weights[np.abs(weights) < _PRUNING * np.linalg.norm(weights)] = 0.0
-        fitted.append((sp.csr_matrix(weights[None], dtype=np.float32), model.intercept_[0]))
+        fitted.append((prune(model.coef_[0]), model.intercept_[0]))
     return fitted
+
+
+def prune(weights):
+    """Weights (d,) as csr_matrix of shape (1, d), float32, without those that hardly matter."""
+    kept = np.flatnonzero(np.abs(weights) >= _PRUNING * np.linalg.norm(weights))
+    entries = weights[kept].astype(np.float32)
+    return sp.csr_matrix((entries, kept, [0, len(kept)]), shape=(1, len(weights)))
 
 
 def _telling_rows(positive, nearness, n_negatives, rng):

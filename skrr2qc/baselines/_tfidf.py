@@ -24,6 +24,7 @@ from .._validation import (
 )
 from ..metrics import ndcg_at_k, precision_at_k
 from ..persistence import SavedModelMixin
+from . import _row_products
 from ._one_vs_rest import fit_columns
 
 # LaTeX commands, numbers such as 3.14 or 1/2, words, and single signs (operators carry meaning).
@@ -61,7 +62,9 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         Korean characters than words of other scripts. Or any unfitted scikit-learn transformer
         from texts to non-negative features.
     loss : {"squared_hinge", "log_loss"}, default="squared_hinge"
-        Linear support vector machine or logistic regression, both by liblinear.
+        Linear support vector machine or logistic regression, both by liblinear; the former, where
+        rows are few for their features and labels, for all labels at once from the products of
+        the rows, which is up to several times faster and finds the same up to rounding.
     C : float or "auto", default="auto"
         Inverse strength of the l2 penalty, > 0. "auto" begins at 1 (100 for "log_loss") and goes
         along a grid, down or else up, while each step raises the mean of P@1 and nDCG@5 on
@@ -75,12 +78,13 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         Negative rows that a label is told from, but at least five for each of its positive ones,
         where there are more: half of them the most like its mean text, half drawn and weighed up
         to stand for all others. Many times faster on tens of thousands of rows with hundreds of
-        labels, at a small loss. "auto": 8,000,000 over the number of labels, but at least 2,000.
-        None: all of them.
+        labels, at a small loss. "auto": 8,000,000 over the number of labels, but at least 2,000,
+        and all of them where products of rows are used. None: all of them.
     max_features : int, default=200000
         Upper bound on each of the vocabularies of words and of character n-grams.
     n_jobs : int, default=None
-        Processes over labels; None means 1 unless in a joblib context, -1 all processors.
+        Processes over the labels that liblinear learns; None means 1 unless in a joblib context,
+        -1 all processors. Products of rows take as many threads as NumPy does.
     random_state : int, RandomState or None, default=None
         Chooses the held-out rows and the order of liblinear's updates.
 
@@ -336,25 +340,41 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         n_samples, n_labels = Y.shape
         counts = np.diff(columns.indptr)
         learnable = np.flatnonzero((counts > 0) & (counts < n_samples))
-        fitted = fit_columns(
-            features,
-            columns,
-            learnable,
-            self._make_linear(C, seed),
-            n_negatives=self._n_negatives(n_labels),
-            n_jobs=self.n_jobs,
-            seed=seed,
-        )
         empty = sp.csr_matrix((1, features.shape[1]), dtype=np.float32)
         rows = [empty] * n_labels
         intercept = np.zeros(n_labels, dtype=np.float32)
-        for label, (weights, bias) in zip(learnable, fitted, strict=True):
+        fitted = self._fit_columns(features, columns, learnable, C, seed)
+        for label, (weights, bias) in fitted.items():
             rows[label], intercept[label] = weights, bias
         coef = sp.vstack(rows, format="csr")
         lowest, highest = _score_bounds(features, coef[learnable], intercept[learnable])
         intercept[counts == 0] = lowest - 1
         intercept[counts == n_samples] = highest + 1
         return coef.tocsc(), intercept  # by feature, as a text asks for them
+
+    def _fit_columns(self, features, columns, labels, C, seed):
+        """Pruned weights and intercept of each of these labels."""
+        fitted = {}
+        if self._learns_from_products(features, len(labels)):
+            found = _row_products.fit_columns(features, columns, labels, C)
+            fitted = {label: one for label, one in zip(labels, found, strict=True) if one}
+        left = np.array([label for label in labels if label not in fitted], dtype=int)
+        found = fit_columns(
+            features,
+            columns,
+            left,
+            self._make_linear(C, seed),
+            n_negatives=self._n_negatives(columns.shape[1]),
+            n_jobs=self.n_jobs,
+            seed=seed,
+        )
+        return fitted | dict(zip(left, found, strict=True))
+
+    def _learns_from_products(self, features, n_labels):
+        wanted = self.n_negatives
+        takes_all = wanted is None or isinstance(wanted, str) or wanted >= features.shape[0]
+        has_loss = self.loss == "squared_hinge"
+        return takes_all and has_loss and _row_products.is_worthwhile(features, n_labels)
 
     def _n_negatives(self, n_labels):
         if isinstance(self.n_negatives, str):
