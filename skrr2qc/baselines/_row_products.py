@@ -6,7 +6,7 @@ from scipy.linalg import lapack
 
 from ._one_vs_rest import prune
 
-_MAX_ROWS = 8192  # products of all pairs in double precision: half a GiB
+_MAX_ROWS = 10_000  # products of all pairs in double precision: 0.8 GB
 _ROWS_A_FEATURE = 12  # rows for each feature of a row, up to which a label costs less
 _LABEL_COST = 600  # of a feature in liblinear, as against an entry of the inverse
 _COMMON = 0.05  # share of the rows from which on a feature is multiplied as a dense column

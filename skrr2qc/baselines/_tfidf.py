@@ -1,14 +1,10 @@
 """TF-IDF features and one linear model per label: the baseline that every method has to beat."""
 
-import re
-
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -25,15 +21,8 @@ from .._validation import (
 from ..metrics import ndcg_at_k, precision_at_k
 from ..persistence import SavedModelMixin
 from . import _row_products
+from ._features import make_vectorizer
 from ._one_vs_rest import fit_columns
-
-# LaTeX commands, numbers such as 3.14 or 1/2, words, and single signs (operators carry meaning).
-TOKEN_PATTERN = r"\\[a-zA-Z]+|\d+(?:[.,/:]\d+)*|[^\W\d_]+|[^\w\s]"
-
-# Han, kana and Hangul, with their extensions and compatibility forms.
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
-_CJK_CHARACTER = re.compile(f"[{_CJK}]")
-_OTHER_WORD = re.compile(rf"[^\W\d_{_CJK}]{{2,}}")
 
 # The logistic loss needs a weak penalty: with C of order 1 rare labels stay untrained.
 C_GRIDS = {
@@ -55,12 +44,15 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    analyzer : {"auto", "word", "char"} or vectorizer, default="auto"
+    analyzer : {"auto", "word", "char", "token"} or vectorizer, default="auto"
         "word": word 1-2-grams, LaTeX commands and numbers kept whole, beside character
-        3-5-grams within word boundaries. "char": character 1-3-grams, for text without blanks
-        between words. "auto": "char" where the training texts hold more Chinese, Japanese or
-        Korean characters than words of other scripts. Or any unfitted scikit-learn transformer
-        from texts to non-negative features.
+        3-5-grams within word boundaries. "token", for text without blanks between words:
+        1-3-grams of Chinese, Japanese and Korean characters, LaTeX commands, numbers, words of
+        other scripts and signs. To both, all numbers are one, except integers of four digits and
+        more and digits after a letter. "char": character 1-3-grams. "auto": "token" where the
+        training texts hold more Chinese, Japanese or Korean characters than words of other
+        scripts, "word" elsewhere. Or any unfitted scikit-learn transformer from texts to
+        non-negative features.
     loss : {"squared_hinge", "log_loss"}, default="squared_hinge"
         Linear support vector machine or logistic regression, both by liblinear; the former, where
         rows are few for their features and labels, for all labels at once from the products of
@@ -264,7 +256,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         if not hasattr(self.analyzer, "fit"):
-            check_choice(self.analyzer, "analyzer", ("auto", "word", "char"))
+            check_choice(self.analyzer, "analyzer", ("auto", "word", "char", "token"))
         check_choice(self.loss, "loss", C_GRIDS)
         if not isinstance(self.C, str) or self.C != "auto":
             check_number(self.C, "C", above=0)
@@ -296,12 +288,7 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
         """Vectorizer that `analyzer` means for texts like these, not fitted."""
         if hasattr(self.analyzer, "fit"):
             return clone(self.analyzer)
-        shared = {"sublinear_tf": True, "max_features": self.max_features, "dtype": np.float32}
-        if self.analyzer == "char" or (self.analyzer == "auto" and _is_mostly_cjk(texts)):
-            return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), **shared)
-        words = TfidfVectorizer(token_pattern=TOKEN_PATTERN, ngram_range=(1, 2), **shared)
-        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-        return FeatureUnion([("words", words), ("characters", characters)])
+        return make_vectorizer(self.analyzer, texts, self.max_features)
 
     def _fit_vectorizer(self, texts):
         features = self.vectorizer_.fit_transform(texts)
@@ -406,13 +393,6 @@ class TfidfLinearClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator):
     def _calibrate(self, scores):
         slope, intercept = self.calibration_
         return expit(np.float32(slope) * scores + np.float32(intercept))
-
-
-def _is_mostly_cjk(texts):
-    """Whether CJK characters, each about a word, outnumber the words of other scripts."""
-    n_cjk = sum(len(_CJK_CHARACTER.findall(text)) for text in texts)
-    n_other = sum(len(_OTHER_WORD.findall(text)) for text in texts)
-    return n_cjk > n_other
 
 
 def _linear_scores(features, weights, intercept):

@@ -20,6 +20,7 @@ _OURS = {
     "RetrievalRerankClassifier": "classifiers",
     "TfidfLinearClassifier": "baselines",
     "TextCNNClassifier": "baselines",
+    "NumberFoldingVectorizer": "baselines._features",
     "ChannelBlend": "classifiers._blend",
     "LabelTextSimilarity": "classifiers._label_texts",
     "LabelNeighbors": "classifiers._neighbors",
@@ -53,7 +54,7 @@ _SKLEARN = {
 # Name in files -> module. Names stay for good: a class that moves changes its module alone.
 CLASSES = {name: f"skrr2qc.{home}" for name, home in _OURS.items()}
 CLASSES |= {f"sklearn.{name}": f"sklearn.{home}" for name, home in _SKLEARN.items()}
-TEXT_VECTORIZERS = {f"sklearn.{name}" for name in _TEXT_VECTORIZERS}
+TEXT_VECTORIZERS = {"NumberFoldingVectorizer"} | {f"sklearn.{name}" for name in _TEXT_VECTORIZERS}
 
 # Of scikit-learn's layouts these have not changed in years; of others a version may differ.
 _STABLE = ("sklearn.feature_extraction.text", "sklearn.pipeline", "sklearn.frozen")
@@ -71,11 +72,13 @@ ADDED_SINCE: dict[str, dict] = {
     "MetaLabelReranker": {"cooccurrence_": None, "label_counts_": None},
 }
 
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
 # A hostile pattern can take forever on a short text. Those that were ever a default are known.
 KNOWN_PATTERNS = {
     r"(?u)\b\w\w+\b",
     r"(?u)\b\w+\b",
     r"\\[a-zA-Z]+|\d+(?:[.,/:]\d+)*|[^\W\d_]+|[^\w\s]",
+    rf"\\[a-zA-Z]+|\d+(?:[.,/:]\d+)*|[{_CJK}]|[^\W\d_{_CJK}]+|[^\w\s]",
 }
 
 NUMBER_TYPES = {

@@ -166,6 +166,6 @@ def test_rows_without_features_and_rows_twice(data):
 
 
 def test_products_of_very_many_rows_are_never_made():
-    entries = sp.csr_matrix(np.ones((8193, 1000), dtype=np.float32))
+    entries = sp.csr_matrix(np.ones((10_001, 1000), dtype=np.float32))
     assert not is_worthwhile(entries, 1000)
     assert is_worthwhile(entries[:-1], 1000)

@@ -274,44 +274,11 @@ def test_unseen_labels_do_not_bend_the_calibration(data, fitted):
     assert classifier.calibration_[0] > 0.5 * fitted.calibration_[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "is_cjk"),
-    [
-        ("求函数的最小值", True),
-        (r"已知复数 $z=-1+2i$ 对应的点所在象限是 $\sqrt{2}$", True),
-        ("最小値を求めなさい", True),
-        ("다음 함수의 최솟값을 구하시오", True),
-        ("find the least value of a function", False),
-        ("what does the character 水 mean in this sentence", False),
-        ("12 + 30 = 42", False),
-        ("наименьшее значение функции", False),
-    ],
-)
-def test_cjk_switch(text, is_cjk):
-    assert implementation._is_mostly_cjk([text]) == is_cjk
-    vectorizer = TfidfLinearClassifier().make_vectorizer([text])
-    assert (getattr(vectorizer, "analyzer", None) == "char") == is_cjk
-
-
 def test_learns_chinese_without_blanks():
     X = ["求圆的面积", "求圆的周长", "解一元二次方程", "解方程组"] * 10
     Y = np.array([[1, 0], [1, 0], [0, 1], [0, 1]] * 10)
     classifier = TfidfLinearClassifier(random_state=0).fit(X, Y)
     assert_array_equal(classifier.predict(["圆的直径是多少", "这个方程的解"]), np.eye(2, dtype=int))
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
-        (r"\frac{1}{2} of 3.14", [r"\frac", "{", "1", "}", "{", "2", "}", "of", "3.14"]),
-        ("add 1,000 and 1/2.", ["add", "1,000", "and", "1/2", "."]),
-        ("x_1+y2", ["x", "1", "+", "y", "2"]),
-        (r"\Delta t", [r"\delta", "t"]),
-    ],
-)
-def test_tokens_keep_numbers_and_latex_whole(text, tokens):
-    words = TfidfLinearClassifier(analyzer="word").make_vectorizer([text]).transformer_list[0][1]
-    assert words.set_params(ngram_range=(1, 1)).build_analyzer()(text) == tokens
 
 
 def test_any_vectorizer(data):

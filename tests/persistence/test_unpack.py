@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 
 from skrr2qc import ClassCenterHead, TfidfLinearClassifier
-from skrr2qc.baselines._tfidf import TOKEN_PATTERN
+from skrr2qc.baselines._features import CJK_TOKEN_PATTERN, TOKEN_PATTERN
 from skrr2qc.persistence import SavedModelError, load_model, save_model
 from skrr2qc.persistence._classes import ADDED_SINCE, CLASSES, KNOWN_PATTERNS, find_class, name_of
 
@@ -57,7 +57,7 @@ def test_every_class_of_the_list_is_there(name):
 
 
 def test_patterns_of_our_own_are_known():
-    assert TOKEN_PATTERN in KNOWN_PATTERNS
+    assert {TOKEN_PATTERN, CJK_TOKEN_PATTERN} <= KNOWN_PATTERNS
     assert TfidfVectorizer().token_pattern in KNOWN_PATTERNS
 
 
