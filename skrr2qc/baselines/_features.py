@@ -16,8 +16,10 @@ _OTHER_WORD = re.compile(rf"[^\W\d_{_CJK}]{{2,}}")
 # The same, each of these characters by itself.
 CJK_TOKEN_PATTERN = rf"\\[a-zA-Z]+|\d+(?:[.,/:]\d+)*|[{_CJK}]|[^\W\d_{_CJK}]+|[^\w\s]"
 
-# Of four digits and more, a number is a year or a name; after a letter it is part of one (p53).
-_SHORT_NUMBER = re.compile(rf"(?<![^\W_{_CJK}])\d{{1,3}}(?:[.,]\d+)*(?!\d)")
+# Not after a letter, unless of a LaTeX command (p53, \frac12), not of four digits and more (years,
+# laws), and no part of what has several points (dates, versions).
+_NUMBER = r"\d{1,3}(?:,\d{3})*(?:\.\d+)?(?!\d|\.\d)"
+_FOLDED_NUMBER = re.compile(rf"(\\[a-zA-Z]+|(?<![^\W_{_CJK}])(?<!\d\.)){_NUMBER}")
 
 
 class NumberFoldingVectorizer(TfidfVectorizer):
@@ -33,7 +35,7 @@ class NumberFoldingVectorizer(TfidfVectorizer):
 
     def build_preprocessor(self):
         preprocess = super().build_preprocessor()
-        return lambda text: _SHORT_NUMBER.sub("0", preprocess(text))
+        return lambda text: _FOLDED_NUMBER.sub(r"\g<1>0", preprocess(text))
 
 
 def make_vectorizer(analyzer, texts, max_features):

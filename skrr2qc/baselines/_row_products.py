@@ -7,23 +7,32 @@ from scipy.linalg import lapack
 from ._one_vs_rest import prune
 
 _MAX_ROWS = 10_000  # products of all pairs in double precision: 0.8 GB
-_ROWS_A_FEATURE = 12  # rows for each feature of a row, up to which a label costs less
-_LABEL_COST = 600  # of a feature in liblinear, as against an entry of the inverse
 _COMMON = 0.05  # share of the rows from which on a feature is multiplied as a dense column
 _BLOCK_ROWS = 1024  # of the products at a time
+_BLOCK_COMMON = 2048  # dense columns at a time
 _BLOCK_LABELS = 256  # solved at a time
 _BLOCK_WEIGHTS = 25_000_000  # dense weights at a time, before they are pruned
-_MAX_STEPS = 250  # most labels take 25 for C = 1 and 90 for C = 10; liblinear does the rest
+_MAX_STEPS = 250  # most labels take 25 to 40 for C = 1 and 100 for C = 10
 _STEPS_TO_CHECK = 5  # a check costs as much as a step
 _MAX_GAP = 0.01  # of duality, as a share of the objective
+
+# Seconds on one core, by which the two ways are compared; only their ratios matter.
+_DENSE_PRODUCT, _SPARSE_PRODUCT = 2e-11, 3e-9  # of a feature of two rows
+_INVERSE = 2.5e-11  # n^3 times
+_STEPS = 1.2e-9  # n^2 times, all steps of a label
+_LIBLINEAR, _LIBLINEAR_CALL = 1.6e-8, 1e-3  # of a feature of a row, all passes of a label; a label
 
 
 def is_worthwhile(features, n_labels):
     """Whether the products of the rows cost less than as many runs of liblinear."""
-    n_rows, n_entries = features.shape[0], features.nnz
-    if n_rows > _MAX_ROWS or n_rows**2 > _ROWS_A_FEATURE * n_entries:
+    n_rows = features.shape[0]
+    if n_rows > _MAX_ROWS:
         return False
-    return n_rows**3 <= _LABEL_COST * n_labels * n_entries
+    is_common, counts = _common(features)
+    products = _DENSE_PRODUCT * n_rows**2 * is_common.sum()
+    products += _SPARSE_PRODUCT * (counts[~is_common].astype(np.float64) ** 2).sum()
+    saved = n_labels * (_LIBLINEAR_CALL + _LIBLINEAR * features.nnz - _STEPS * n_rows**2)
+    return bool(products + _INVERSE * n_rows**3 < saved)
 
 
 def fit_columns(features, Y, labels, C):
@@ -56,8 +65,9 @@ def fit_columns(features, Y, labels, C):
        Foundations of Computational Mathematics 15, 2015.
     """
     features = sp.csr_matrix(features, dtype=np.float32)
-    products = _products(features)
-    inverse = _inverse(products, 1 / (2 * C))
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows has no inverse
+        products = _products(features)
+        inverse = _inverse(products, 1 / (2 * C))
     if inverse is None:
         return [None] * len(labels)
     by_feature, by_label = features.T.tocsr(), sp.csr_matrix(sp.csc_matrix(Y)[:, labels].T)
@@ -70,20 +80,28 @@ def fit_columns(features, Y, labels, C):
     return fitted
 
 
+def _common(features):
+    """Which features are in so many rows that dense columns are faster, and in how many each is."""
+    counts = np.bincount(features.indices, minlength=features.shape[1])
+    return counts > _COMMON * features.shape[0], counts
+
+
 def _products(features):
     """Products of all pairs of rows, shape (n, n), float32, with a constant feature of 1."""
-    n_rows, n_features = features.shape
-    is_common = np.bincount(features.indices, minlength=n_features) > _COMMON * n_rows
+    n_rows = features.shape[0]
+    is_common, _ = _common(features)
     by_feature = features.tocsc()
-    common = by_feature[:, is_common].toarray()
     rare = by_feature[:, ~is_common].tocsr()
     rare_by_feature = rare.T.tocsr()
-    products = np.empty((n_rows, n_rows), dtype=np.float32)
-    for start in range(0, n_rows, _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        products[rows] = common[rows] @ common.T
+    products = np.ones((n_rows, n_rows), dtype=np.float32)
+    blocks = [slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS)]
+    for rows in blocks:
         products[rows] += (rare[rows] @ rare_by_feature).toarray()
-    products += 1
+    common = np.flatnonzero(is_common)
+    for start in range(0, len(common), _BLOCK_COMMON):
+        columns = by_feature[:, common[start : start + _BLOCK_COMMON]].toarray()
+        for rows in blocks:
+            products[rows] += columns[rows] @ columns.T
     return products
 
 

@@ -38,6 +38,7 @@ from ._tower_training import check_frozen_layers, check_loss
 
 _FEWEST_HELD_OUT = 20  # rows; below, choices made on them are noise
 _MAX_TO_CHOOSE_C = 2_000_000  # labels x rows: half a minute, at most, for each penalty tried
+_ROWS_TO_CHOOSE_C = 3_000  # of more than that
 
 _DEFAULT_PARTS = {  # what None stands for
     "encoder": partial(RCPTEncoder, n_epochs=0),
@@ -461,7 +462,7 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
             channels = {"head": self._fit_part(head, 1, texts, targets, frozen)}
         if self.lexical is not None and self.n_validation_ and "lexical" in wanted:
             is_default = isinstance(self.lexical, str)
-            lexical = self._default_lexical(Y, C) if is_default else self.lexical
+            lexical = self._default_lexical(X, Y, C) if is_default else self.lexical
             lexical = inherit(lexical, self, 2)
             with _noting("lexical"):
                 channels["lexical"] = fit_cached(
@@ -475,14 +476,17 @@ class RetrievalRerankClassifier(SavedModelMixin, ClassifierMixin, BaseEstimator)
         with _noting("reranker"):
             return _Parts(channels, self._fit_reranker(channels["head"], X, Y, frozen))
 
-    def _default_lexical(self, Y, C):
-        """Its penalty is chosen in the first training, where that is cheap; the refit keeps it.
+    def _default_lexical(self, X, Y, C):
+        """Its penalty is chosen in the first training, on a sample of many; the refit keeps it.
 
         Nothing else is held out inside it: the rows that weigh the channels calibrate their sum.
         """
-        is_cheap = np.prod(Y.shape, dtype=float) <= _MAX_TO_CHOOSE_C
-        C = C or ("auto" if is_cheap else 1.0)
-        fraction = 0.2 if C == "auto" else 0
+        if C is None and np.prod(Y.shape, dtype=float) > _MAX_TO_CHOOSE_C:
+            rows = np.linspace(0, len(X) - 1, min(len(X), _ROWS_TO_CHOOSE_C)).astype(int)
+            chooser = inherit(TfidfLinearClassifier(n_negatives="auto"), self, 2)
+            C = fit_cached(self.memory, chooser, [X[i] for i in rows], Y[rows]).C_
+        fraction = 0.2 if C is None else 0
+        C = "auto" if C is None else C
         return TfidfLinearClassifier(C=C, validation_fraction=fraction, n_negatives="auto")
 
     def _fit_reranker(self, head, X, Y, frozen):

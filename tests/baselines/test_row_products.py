@@ -72,6 +72,7 @@ def test_scores_do_not_depend_on_blocks_and_company(data, monkeypatch):
 def test_products_of_common_and_rare_features(data, monkeypatch, share):
     """All columns dense, or all sparse: the same products."""
     monkeypatch.setattr(implementation, "_COMMON", share)
+    monkeypatch.setattr(implementation, "_BLOCK_COMMON", 150)
     features = sp.csr_matrix(data[0], dtype=np.float32)
     expected = (features @ features.T).toarray() + 1
     assert_allclose(implementation._products(features), expected, rtol=1e-5)
@@ -146,13 +147,36 @@ def test_which_classifiers_learn_from_products(monkeypatch, parameters, expected
     assert bool(used) is expected
 
 
+def features_of(n_rows, n_entries, n_features):
+    """As many features a row, drawn from all of them."""
+    columns = np.random.default_rng(0).integers(n_features, size=n_rows * n_entries)
+    starts = np.arange(n_rows + 1) * n_entries
+    entries = np.ones(len(columns), dtype=np.float32)
+    return sp.csr_matrix((entries, columns, starts), shape=(n_rows, n_features))
+
+
 @pytest.mark.parametrize(
-    ("n_rows", "n_labels", "expected"),
-    [(1000, 10, True), (2000, 10, False), (2000, 100, True), (2500, 100, False), (9, 0, False)],
+    ("n_rows", "n_entries", "n_features", "n_labels", "expected"),
+    [
+        (1800, 286, 70_000, 340, True),  # as da20k
+        (1800, 286, 70_000, 2, False),  # the inverse is for few labels
+        (5000, 300, 70_000, 340, False),  # steps over all pairs of rows take longer than passes
+        (1000, 3000, 15_000, 1, False),  # long rows: so do products of features that all have
+        (1000, 3000, 15_000, 100, True),
+        (9, 3, 20, 0, False),
+    ],
 )
-def test_products_pay_for_few_rows_and_many_labels(n_rows, n_labels, expected):
-    features = sp.random(n_rows, 1000, 0.2, format="csr", random_state=0)  # 200 a row
+def test_products_pay_for_few_rows_and_many_labels(
+    n_rows, n_entries, n_features, n_labels, expected
+):
+    features = features_of(n_rows, n_entries, n_features)
     assert is_worthwhile(features, n_labels) is expected
+
+
+def test_products_of_very_many_rows_are_never_made():
+    features = features_of(10_001, 1000, 300_000)
+    assert not is_worthwhile(features, 100_000)
+    assert is_worthwhile(features[:-1], 100_000)
 
 
 def test_rows_without_features_and_rows_twice(data):
@@ -163,9 +187,3 @@ def test_rows_without_features_and_rows_twice(data):
     weights, intercepts = dense(fit_columns(features, Y, np.arange(N_LABELS), 1.0))
     assert np.isfinite(weights).all()
     assert np.isfinite(intercepts).all()
-
-
-def test_products_of_very_many_rows_are_never_made():
-    entries = sp.csr_matrix(np.ones((10_001, 1000), dtype=np.float32))
-    assert not is_worthwhile(entries, 1000)
-    assert is_worthwhile(entries[:-1], 1000)

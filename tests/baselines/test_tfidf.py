@@ -13,6 +13,7 @@ from sklearn.svm import LinearSVC
 
 from skrr2qc.baselines import TfidfLinearClassifier
 from skrr2qc.baselines import _one_vs_rest as one_vs_rest
+from skrr2qc.baselines import _row_products as row_products
 from skrr2qc.baselines import _tfidf as implementation
 
 TOPICS = ["circle radius area", "triangle angle side", "root equation solve", "mean median sample"]
@@ -56,6 +57,7 @@ def test_equals_one_linear_svc_per_label(data, monkeypatch):
     """With nothing pruned, the scores are those of scikit-learn's own one-vs-rest."""
     monkeypatch.setattr(one_vs_rest, "_PRUNING", 0.0)
     monkeypatch.setattr(implementation, "_LIBLINEAR_TOL", 1e-8)
+    monkeypatch.setattr(row_products, "_MAX_GAP", 1e-10)
     X, Y = data
     vectorizer = TfidfVectorizer()
     classifier = TfidfLinearClassifier(analyzer=vectorizer, C=0.7, random_state=0).fit(X, Y)

@@ -743,22 +743,28 @@ def test_too_few_rows_to_hold_any_out(labelled_texts):
 
 @pytest.mark.parametrize("is_cheap", [True, False])
 def test_penalty_of_the_lexical_channel(labelled_texts, monkeypatch, is_cheap):
-    """Chosen once, in the first training; on hundreds of thousands of rows not at all."""
+    """Chosen once, in the first training; on a sample where rows and labels are many."""
     fitted, fit = [], TfidfLinearClassifier.fit
 
     def recorded(self, X, y):
-        fitted.append((self.C, self.n_negatives, fit(self, X, y).C_))
+        fitted.append((self.C, self.n_negatives, fit(self, X, y).C_, len(X)))
         return self
 
     monkeypatch.setattr(TfidfLinearClassifier, "fit", recorded)
     if not is_cheap:
         monkeypatch.setattr("skrr2qc.classifiers._retrieval_rerank._MAX_TO_CHOOSE_C", 10)
+        monkeypatch.setattr("skrr2qc.classifiers._retrieval_rerank._ROWS_TO_CHOOSE_C", 30)
     force_weights(monkeypatch, HALF)
     X, Y = labelled_texts
     classifier = make_classifier().set_params(refit=True).fit(X, Y)
-    (first, _, chosen), (second, negatives, last) = fitted
-    assert (first, negatives) == ("auto" if is_cheap else 1.0, "auto")
-    assert chosen == second == last == classifier.lexical_.C_
+    (first, negatives, chosen, n_rows), *others = fitted
+    assert (first, negatives) == ("auto", "auto")
+    assert (n_rows == 30) is not is_cheap
+    assert len(others) == (1 if is_cheap else 2)
+    for C, negatives, last, n_rows in others:
+        assert (C, negatives, last) == (chosen, "auto", chosen)
+        assert n_rows > 30
+    assert chosen == classifier.lexical_.C_
     fitted.clear()
     classifier.fit(X, Y)  # begins anew
     assert fitted[0][0] == first
